@@ -1,0 +1,101 @@
+"""Python functions as tools: the schema comes from type hints, the words from the docstring."""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import rfc8785
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from agents.tools.results import ToolFailure
+from agents.tools.spec import Category, Effect, Preview, Tool, ToolContext
+
+Title = str | Callable[[dict[str, Any]], str] | None
+
+
+def tool(
+    *,
+    category: Category | str = Category.LOOKUP,
+    effect: Effect | str = Effect.IRREVERSIBLE,
+    idempotent: bool = False,
+    egress: bool = False,
+    untrusted: bool = True,
+    timeout: float = 30.0,
+    permission: str = "",
+    title: Title = None,
+    when_to_use: str = "",
+    when_not_to_use: str = "",
+    check: Callable[..., None] | None = None,
+    preview: Callable[..., Preview] | None = None,
+) -> Callable[[Callable[..., Any]], Tool]:
+    """Make a tool of a function whose first parameter is the ToolContext and whose others are the arguments.
+
+    The first paragraph of the docstring tells the model what it does; `Annotated[..., Field(description=...)]`
+    describes an argument. `title` is a format string over the arguments ("Refund {amount} EUR for {order_id}") or a
+    function of them. `check` and `preview` take the same parameters as the function; `check` raises ValueError or
+    NotFound with a message that says what would be valid, `preview` must have no effect. An effect that isn't stated
+    is irreversible. Raises TypeError for a parameter without a type hint.
+    """
+
+    def make(function: Callable[..., Any]) -> Tool:
+        hints = get_type_hints(function, include_extras=True)
+        names = list(inspect.signature(function).parameters.values())[1:]
+        fields: dict[str, Any] = {}
+        for parameter in names:
+            if parameter.name not in hints:
+                raise TypeError(f"{function.__qualname__}: parameter {parameter.name!r} needs a type hint")
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            fields[parameter.name] = (hints[parameter.name], default)
+        model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+        parameters = model.model_json_schema()
+        parameters.pop("title", None)
+        for schema in parameters.get("properties", {}).values():
+            schema.pop("title", None)
+        doc = inspect.getdoc(function) or ""
+        description = " ".join(doc.split("\n\n")[0].split())
+        if not description:
+            raise TypeError(f"{function.__qualname__}: a tool needs a docstring that says what it does")
+        definition = {
+            "name": function.__name__,
+            "description": description,
+            "parameters": parameters,
+            "effect": str(effect),
+            "idempotent": idempotent,
+        }
+
+        def bound(target: Callable[..., Any]) -> Callable[[ToolContext, dict[str, Any]], Any]:
+            def call(context: ToolContext, arguments: dict[str, Any]) -> Any:
+                try:
+                    typed = model.model_validate(arguments)
+                except ValidationError as error:
+                    raise ToolFailure(str(error)) from error
+                return target(context, **{p.name: getattr(typed, p.name) for p in names})
+
+            return call
+
+        return Tool(
+            name=function.__name__,
+            description=description,
+            parameters=parameters,
+            run=bound(function),
+            source=f"python:{function.__module__}.{function.__qualname__}",
+            digest=hashlib.sha256(rfc8785.dumps(definition)).hexdigest(),
+            category=Category(category),
+            effect=Effect(effect),
+            idempotent=idempotent,
+            egress=egress,
+            untrusted=untrusted,
+            timeout=timeout,
+            permission=permission,
+            when_to_use=when_to_use,
+            when_not_to_use=when_not_to_use,
+            title=title.format_map if isinstance(title, str) else title,
+            check=bound(check) if check else None,
+            preview=bound(preview) if preview else None,
+        )
+
+    return make
+
+
+__all__ = ["Field", "tool"]

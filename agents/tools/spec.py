@@ -1,0 +1,87 @@
+"""What Gatehouse knows of a tool, wherever it comes from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Effect(StrEnum):
+    """What a call does to the world."""
+
+    READ = "read"
+    REVERSIBLE = "reversible"
+    IRREVERSIBLE = "irreversible"
+
+
+class Category(StrEnum):
+    """What a tool is for; an executor sees the categories that its plan step needs."""
+
+    LOOKUP = "lookup"
+    SEARCH = "search"
+    MUTATION = "mutation"
+    ESCALATION = "escalation"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a call knows of where it stands."""
+
+    run_id: str
+    call_id: str
+    idempotency_key: str  # the same for every attempt of this call
+    subject: Mapping[str, Any]  # on whose behalf: user, customer
+    agent: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a call would change."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a call would do, for the person who decides; made without any effect."""
+
+    summary: str
+    changes: tuple[Change, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)  # names beside raw ids, evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool as the gate sees it."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]  # JSON Schema of the arguments
+    run: Callable[[ToolContext, dict[str, Any]], Any]  # validated arguments in, JSON-able data out
+    source: str  # python:<dotted path>
+    digest: str  # of the definition: a changed one is another tool to an approval
+    category: Category = Category.LOOKUP
+    effect: Effect = Effect.IRREVERSIBLE
+    idempotent: bool = False  # the same key twice has one effect
+    egress: bool = False  # calling it lets data out of the house
+    untrusted: bool = True  # its results hold words of outsiders
+    timeout: float = 30.0  # s
+    permission: str = ""  # that the run's subject must have
+    when_to_use: str = ""
+    when_not_to_use: str = ""
+    title: Callable[[dict[str, Any]], str] | None = None  # the action in words
+    check: Callable[[ToolContext, dict[str, Any]], None] | None = None  # raises ValueError, NotFound
+    preview: Callable[[ToolContext, dict[str, Any]], Preview] | None = None
+
+    def in_words(self, arguments: dict[str, Any]) -> str:
+        """The action as a person says it; made by the tool's code, never by the agent."""
+        if self.title is not None:
+            try:
+                return self.title(arguments)
+            except (KeyError, ValueError, TypeError, IndexError):
+                pass  # arguments that were not validated yet: fall back to the name
+        return f"Call {self.name}"

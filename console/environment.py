@@ -1,0 +1,80 @@
+"""What the environment says, and what holds where it says nothing: the embedded services of `make up`."""
+
+import hashlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def home() -> Path:
+    """The folder that holds the state of this installation."""
+    return Path(os.environ.get("GATEHOUSE_HOME", ROOT / ".gatehouse")).resolve()
+
+
+def socket_dir(home: Path) -> Path:
+    """Folder of the private sockets: short, since a socket's path may have some 100 bytes."""
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"gatehouse-{digest}"
+
+
+def listed(name: str, default: list[str]) -> list[str]:
+    """A comma-separated variable as a list."""
+    value = os.environ.get(name, "")
+    return [part.strip() for part in value.split(",") if part.strip()] or default
+
+
+def database_url(home: Path) -> str:
+    """`DATABASE_URL`, or the embedded server on its private socket."""
+    return os.environ.get("DATABASE_URL") or (
+        f"postgresql://postgres@/gatehouse?host={socket_dir(home)}"
+    )
+
+
+def valkey_url(home: Path) -> str:
+    """`VALKEY_URL`, or the embedded server on its private socket."""
+    return os.environ.get("VALKEY_URL") or f"unix://{socket_dir(home)}/valkey.sock"
+
+
+def broker_url(valkey_url: str) -> str:
+    """The same server as Celery writes it."""
+    return valkey_url.replace("unix://", "redis+socket://", 1)
+
+
+def secret_key(home: Path) -> str:
+    """`SECRET_KEY`, or one that is made once and kept in `home`.
+
+    Raises ImproperlyConfigured where outside services are named but no secret is: several hosts must share one.
+    """
+    if value := os.environ.get("SECRET_KEY"):
+        return value
+    if os.environ.get("DATABASE_URL"):
+        raise ImproperlyConfigured(
+            "DATABASE_URL is set but SECRET_KEY is not: set SECRET_KEY to a long random value that all hosts share."
+        )
+    path = home / "secret_key"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        draft = home / f"secret_key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was first: its key is the key
+        draft.unlink()
+    return path.read_text()
+
+
+def model_endpoints(home: Path) -> dict[str, dict[str, str]]:
+    """Base URL and key by provider; without key and base URL the simulator stands in for it."""
+    endpoints = {}
+    for name in ("anthropic", "openai"):
+        key = os.environ.get(f"{name.upper()}_API_KEY", "")
+        base_url = os.environ.get(f"{name.upper()}_BASE_URL", "")
+        endpoints[name] = {"api_key": key, "base_url": base_url}
+    return endpoints
