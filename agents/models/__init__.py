@@ -1,0 +1,8 @@
+"""What an agent is, and what a run has done: rows from which the work goes on after any crash."""
+
+from agents.models.agent import Agent, AgentVersion
+from agents.models.call import ToolCall
+from agents.models.run import Run
+from agents.models.step import Step, StepKind
+
+__all__ = ["Agent", "AgentVersion", "Run", "Step", "StepKind", "ToolCall"]

@@ -1,0 +1,91 @@
+"""Runs."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from agents.models.agent import AgentVersion
+from agents.states import CLAIMABLE_RUN, FINAL_RUN, RunStatus
+from traces.ids import new_id, new_span_id
+
+
+class Run(models.Model):
+    """One task that an agent works on. Only the holder of its lease changes it, guarded by `fence`."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(AgentVersion, on_delete=models.PROTECT, related_name="runs")
+    status = models.CharField(max_length=20, choices=RunStatus, default=RunStatus.QUEUED)
+    reason = models.TextField(blank=True, help_text="Why it stands where it stands, in words.")
+    input = models.TextField()
+    subject = models.JSONField(default=dict, help_text="On whose behalf: user, customer.")
+    conversation = models.CharField(max_length=200, blank=True)
+    task_type = models.CharField(max_length=64, blank=True)
+    metadata = models.JSONField(default=dict)
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
+    simulated = models.BooleanField(default=False)
+    taint_sources = models.JSONField(default=list, help_text="What it read that outsiders wrote.")
+    requested = models.CharField(max_length=8, blank=True, help_text="cancel or pause, for the lease holder to do.")
+
+    output = models.TextField(blank=True)
+    summary = models.TextField(blank=True)
+    confidence = models.FloatField(null=True)
+
+    turns = models.PositiveIntegerField(default=0)
+    input_tokens = models.PositiveIntegerField(default=0)
+    output_tokens = models.PositiveIntegerField(default=0)
+    cache_read_tokens = models.PositiveIntegerField(default=0)
+    cache_write_tokens = models.PositiveIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=8, default=0)
+    work_ms = models.PositiveBigIntegerField(default=0, help_text="Time at work; waiting does not count.")
+    model_failures = models.PositiveSmallIntegerField(default=0, help_text="In a row; 0 after an answer.")
+
+    root_span_id = models.CharField(max_length=16, default=new_span_id)
+    fence = models.PositiveBigIntegerField(default=0, help_text="Counts the claims; a stale holder can't write.")
+    lease_owner = models.CharField(max_length=80, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    wake_at = models.DateTimeField(null=True, help_text="When a waiting retry is due.")
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            models.Index(
+                fields=["status", "lease_until"], name="run_moving", condition=Q(status__in=sorted(CLAIMABLE_RUN))
+            ),
+            models.Index(fields=["lease_owner"], name="run_owner", condition=~Q(lease_owner="")),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status"),
+            models.CheckConstraint(
+                condition=Q(status__in=sorted(FINAL_RUN), ended_at__isnull=False)
+                | (~Q(status__in=sorted(FINAL_RUN)) & Q(ended_at__isnull=True)),
+                name="run_ended_when_final",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=RunStatus.RUNNING, lease_until__isnull=False)
+                | (~Q(status=RunStatus.RUNNING) & Q(lease_until__isnull=True)),
+                name="run_leased_when_running",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=RunStatus.WAITING_RETRY) | Q(wake_at__isnull=False), name="run_retry_has_a_time"
+            ),
+            models.CheckConstraint(condition=Q(requested__in=["", "cancel", "pause"]), name="run_requested"),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits: the run's own id, so that one leads to the other."""
+        return self.pk.hex
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL_RUN
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens

@@ -1,0 +1,36 @@
+"""Steps."""
+
+from django.db import models
+from django.db.models import Q
+
+from agents.models.run import Run
+
+
+class StepKind(models.TextChoices):
+    """What was done in a step."""
+
+    PLAN = "plan"  # payload: goal, steps, needs_clarification
+    MODEL = "model"  # payload: text, finish; its tool calls are rows of their own
+    OBSERVE = "observe"  # payload: verdict, confidence, summary, feedback
+    ANSWER = "answer"  # payload: text, by; what a person said
+
+
+class Step(models.Model):
+    """One committed step of a run, never changed afterwards; tool calls hang on the step that proposed them."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    seq = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16, choices=StepKind)
+    payload = models.JSONField()
+    span_id = models.CharField(max_length=16, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("run", "seq")
+        constraints = [
+            models.UniqueConstraint(fields=["run", "seq"], name="step_seq"),
+            models.CheckConstraint(condition=Q(kind__in=StepKind.values), name="step_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.seq}"

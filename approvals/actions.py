@@ -1,0 +1,325 @@
+"""What can be done at the gate. Each: lock, re-check, change, record; who hears of it hears after the commit."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from jsonschema import Draft202012Validator
+
+from approvals.access import ADMIN, Actor, get_approval, require_may_decide
+from approvals.exceptions import AlreadyResolved, Halted, Invalid, Missing, NotAllowed, Stale
+from approvals.models import Approval, Decision, Halt, Kind, Revision, Vote
+from approvals.states import TRANSITIONS, ApprovalStatus
+from traces.recorder import record
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is put to a person; see the fields of Approval."""
+
+    kind: Kind
+    title: str
+    tool: str
+    arguments: dict[str, Any]
+    digest: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tool_digest: str = ""
+    effect: str = ""
+    risk: str = "high"
+    tainted: bool = False
+    taint_sources: list[str] = field(default_factory=list)
+    rule: str = ""
+    policy_digest: str = ""
+    reason: str = ""
+    context: dict[str, Any] = field(default_factory=dict)
+    preview: dict[str, Any] = field(default_factory=dict)
+    agent: str = ""
+    agent_version: int | None = None
+    run_id: UUID | None = None
+    call_id: UUID | None = None
+    subject: dict[str, Any] = field(default_factory=dict)
+    simulated: bool = False
+    requested_by: User | None = None
+    role: str = "operator"
+    approvers: int = 1
+    expires_in: float = 3600  # s
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A person's wording of an action, validated and judged by the caller like the agent's."""
+
+    arguments: dict[str, Any]
+    digest: str
+    title: str
+    preview: dict[str, Any]
+    approvers: int
+    rule: str
+
+
+def request_approval(request: Request, *, actor: str, now: datetime) -> Approval:
+    """Put a request to the people who may decide it; in the caller's transaction."""
+    values = {name: getattr(request, name) for name in Request.__slots__ if name != "expires_in"}
+    approval = Approval(**values, requested_at=now, expires_at=now + timedelta(seconds=request.expires_in))
+    with transaction.atomic():
+        approval.save(force_insert=True)
+        Revision.objects.create(
+            approval=approval, number=1, arguments=request.arguments, digest=request.digest, created_at=now
+        )
+        record(
+            "approval.requested",
+            actor=actor,
+            object_id=approval.pk,
+            run_id=request.run_id,
+            data={"tool": request.tool, "digest": request.digest, "rule": request.rule, "kind": request.kind},
+        )
+    return approval
+
+
+def approve(
+    approval_id: UUID, *, actor: Actor, digest: str, now: datetime, reason: str = "", edit: Edit | None = None
+) -> Approval:
+    """Say yes to exactly what was shown, whose digest is `digest`; with `edit`, to that wording instead.
+
+    An edit is a new revision: earlier votes no longer count. The request is approved once as many different
+    people as it needs have said yes to the same revision. Raises NotAllowed, AlreadyResolved, Stale.
+    """
+    with transaction.atomic():
+        approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
+        if approval.kind != Kind.ACTION:
+            raise Invalid(f"Approval {approval.pk} is a {approval.kind}: answer it instead of approving.")
+        if edit is not None and edit.digest != approval.digest:
+            _revise(approval, edit, actor=actor, now=now)
+        _, fresh = Vote.objects.get_or_create(
+            approval=approval,
+            revision=approval.revision,
+            user=actor.user,
+            defaults={"approve": True, "cast_at": now},
+        )
+        votes = Vote.objects.filter(approval=approval, revision=approval.revision, approve=True).count()
+        if votes < approval.approvers:
+            if not fresh:
+                raise AlreadyResolved(
+                    f"You approved this already; {approval.approvers - votes} more must.", status=approval.status
+                )
+            _record(approval, "approval.voted", actor, {"votes": votes, "needed": approval.approvers, "reason": reason})
+            return approval
+        edited = approval.revision > 1
+        return _resolve(
+            approval,
+            ApprovalStatus.APPROVED,
+            actor=actor,
+            verdict="edit" if edited else "approve",
+            reason=reason,
+            now=now,
+        )
+
+
+def reject(approval_id: UUID, *, actor: Actor, digest: str, reason: str, now: datetime) -> Approval:
+    """Say no; the agent is told `reason`. One no is enough. Raises NotAllowed, AlreadyResolved, Stale."""
+    with transaction.atomic():
+        approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
+        if approval.kind == Kind.RECONCILE:
+            raise Invalid(f"Approval {approval.pk} asks what happened: answer it instead of rejecting.")
+        Vote.objects.update_or_create(
+            approval=approval,
+            revision=approval.revision,
+            user=actor.user,
+            defaults={"approve": False, "cast_at": now},
+        )
+        return _resolve(approval, ApprovalStatus.DENIED, actor=actor, verdict="reject", reason=reason, now=now)
+
+
+def answer(
+    approval_id: UUID, *, actor: Actor, digest: str, answer: dict[str, Any], now: datetime, reason: str = ""
+) -> Approval:
+    """Answer a question, or say what became of a call. Raises Invalid where it does not fit the schema."""
+    with transaction.atomic():
+        approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
+        if approval.kind == Kind.ACTION:
+            raise Invalid(f"Approval {approval.pk} is an action: approve, edit or reject it.")
+        errors = [
+            {"path": list(error.absolute_path), "message": error.message}
+            for error in Draft202012Validator(approval.parameters).iter_errors(answer)
+        ]
+        if errors:
+            raise Invalid(f"The answer does not fit: {errors[0]['message']}", errors=errors)
+        return _resolve(
+            approval, ApprovalStatus.ANSWERED, actor=actor, verdict="answer", reason=reason, now=now, answer=answer
+        )
+
+
+def escalate(approval_id: UUID, *, actor: Actor, digest: str, now: datetime, reason: str = "") -> Approval:
+    """Pass the decision on to the admins; it stays pending, with its time limit."""
+    with transaction.atomic():
+        approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
+        approval.role = ADMIN
+        Approval.objects.filter(pk=approval.pk).update(role=ADMIN)
+        _record(approval, "approval.escalated", actor, {"reason": reason})
+        return approval
+
+
+def withdraw(approval_id: UUID, *, actor: Actor, now: datetime, reason: str = "") -> Approval:
+    """Take a request back; only who asked can."""
+    with transaction.atomic():
+        approval = get_approval(approval_id, actor=actor, lock=True)
+        if approval.requested_by_id != actor.user.pk:
+            raise NotAllowed(f"Approval {approval.pk} was not asked for by you: reject it instead.")
+        _require_pending(approval)
+        _settle(approval, ApprovalStatus.WITHDRAWN, now=now)
+        _record(approval, "approval.withdrawn", actor, {"reason": reason})
+        return approval
+
+
+def cancel_for_run(run_id: UUID, *, actor: str, now: datetime) -> int:
+    """Settle what a run that ended still asked; in the caller's transaction."""
+    pending = Approval.objects.select_for_update().filter(run_id=run_id, status=ApprovalStatus.PENDING)
+    for approval in pending:
+        _settle(approval, ApprovalStatus.CANCELLED, now=now)
+        record("approval.cancelled", actor=actor, object_id=approval.pk, run_id=run_id)
+    return len(pending)
+
+
+def expire_due(*, now: datetime, limit: int = 200) -> int:
+    """Expire what nobody decided in time, which denies it. Returns how many."""
+    due = Approval.objects.filter(status=ApprovalStatus.PENDING, expires_at__lte=now).order_by("expires_at")
+    count = 0
+    for approval_id in due.values_list("pk", flat=True)[:limit]:
+        with transaction.atomic():
+            rows = Approval.objects.select_for_update(skip_locked=True)
+            approval = rows.filter(pk=approval_id, status=ApprovalStatus.PENDING).first()
+            if approval is not None:  # else somebody is just deciding it, and sees the time for himself
+                _expire(approval, now=now)
+                count += 1
+    return count
+
+
+def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> Halt:
+    """Stop an agent, or all: nothing is claimed until it is lifted. Any operator may; pressing twice is one halt."""
+    if not actor.roles & {"operator", ADMIN}:
+        raise NotAllowed("Halting needs the role operator or admin.")
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                row = Halt.objects.create(agent=agent, reason=reason, halted_by=actor.user, halted_at=now)
+        except IntegrityError:
+            return Halt.objects.get(agent=agent, lifted_at=None)
+        record("halt.pressed", actor=str(actor), object_id=row.pk, data={"agent": agent, "reason": reason})
+    return row
+
+
+def lift_halt(*, actor: Actor, now: datetime, agent: str = "") -> None:
+    """Let an agent, or all, go on. Raises Missing where nothing is halted."""
+    if not actor.roles & {"operator", ADMIN}:
+        raise NotAllowed("Lifting a halt needs the role operator or admin.")
+    with transaction.atomic():
+        row = Halt.objects.select_for_update().filter(agent=agent, lifted_at=None).first()
+        if row is None:
+            raise Missing(f"There is no halt of {agent or 'all agents'} to lift.")
+        Halt.objects.filter(pk=row.pk).update(lifted_by=actor.user, lifted_at=now)
+        record("halt.lifted", actor=str(actor), object_id=row.pk, data={"agent": agent})
+
+
+def require_running(agent: str) -> None:
+    """Raise Halted while an emergency stop stands over `agent`."""
+    row = Halt.objects.filter(agent__in=["", agent], lifted_at=None).select_related("halted_by").first()
+    if row is not None:
+        raise Halted(
+            f"{row} halted by {row.halted_by.get_username()} at {row.halted_at:%Y-%m-%d %H:%M} UTC: {row.reason}"
+        )
+
+
+def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime) -> Approval:
+    approval = get_approval(approval_id, actor=actor, lock=True)
+    require_may_decide(actor, approval)
+    _require_pending(approval)
+    if approval.expires_at <= now:
+        raise AlreadyResolved(
+            f"The time to decide this ended at {approval.expires_at:%Y-%m-%d %H:%M:%S} UTC, which denies it.",
+            status=ApprovalStatus.EXPIRED,
+        )
+    if digest != approval.digest:
+        raise Stale(
+            "This changed since you were shown it: look at it again before you decide.", digest=approval.digest
+        )
+    return approval
+
+
+def _require_pending(approval: Approval) -> None:
+    if approval.status == ApprovalStatus.PENDING:
+        return
+    decision = Decision.objects.filter(approval=approval).select_related("user").first()
+    by = f" by {decision.user.get_username()}" if decision else ""
+    raise AlreadyResolved(
+        f"This was {approval.status}{by} at {approval.resolved_at:%Y-%m-%d %H:%M:%S} UTC.", status=approval.status
+    )
+
+
+def _revise(approval: Approval, edit: Edit, *, actor: Actor, now: datetime) -> None:
+    before = approval.arguments
+    approval.revision += 1
+    approval.arguments, approval.digest = edit.arguments, edit.digest
+    approval.title, approval.preview, approval.rule = edit.title, edit.preview, edit.rule
+    approval.approvers = max(approval.approvers, edit.approvers)
+    fields = ("revision", "arguments", "digest", "title", "preview", "rule", "approvers")
+    Approval.objects.filter(pk=approval.pk).update(**{name: getattr(approval, name) for name in fields})
+    Revision.objects.create(
+        approval=approval,
+        number=approval.revision,
+        arguments=edit.arguments,
+        digest=edit.digest,
+        edited_by=actor.user,
+        created_at=now,
+    )
+    _record(approval, "approval.edited", actor, {"before": before, "after": edit.arguments, "digest": edit.digest})
+
+
+def _resolve(
+    approval: Approval,
+    status: ApprovalStatus,
+    *,
+    actor: Actor,
+    verdict: str,
+    reason: str,
+    now: datetime,
+    answer: dict[str, Any] | None = None,
+) -> Approval:
+    _settle(approval, status, now=now)
+    Decision.objects.create(
+        approval=approval,
+        verdict=verdict,
+        digest=approval.digest,
+        user=actor.user,
+        via=actor.via,
+        reason=reason,
+        answer=answer,
+        decided_at=now,
+    )
+    _record(
+        approval,
+        f"approval.{status}",
+        actor,
+        {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via},
+    )
+    return approval
+
+
+def _expire(approval: Approval, *, now: datetime) -> None:
+    _settle(approval, ApprovalStatus.EXPIRED, now=now)
+    record("approval.expired", actor="system", object_id=approval.pk, run_id=approval.run_id)
+
+
+def _settle(approval: Approval, status: ApprovalStatus, *, now: datetime) -> None:
+    if status not in TRANSITIONS[ApprovalStatus(approval.status)]:
+        raise AlreadyResolved(f"Approval {approval.pk} is {approval.status} already.", status=approval.status)
+    changed = Approval.objects.filter(pk=approval.pk, status=approval.status).update(status=status, resolved_at=now)
+    if changed != 1:
+        raise AlreadyResolved(f"Approval {approval.pk} was settled meanwhile.", status=status)
+    approval.status, approval.resolved_at = status, now
+
+
+def _record(approval: Approval, name: str, actor: Actor, data: dict[str, Any]) -> None:
+    record(name, actor=str(actor), object_id=approval.pk, run_id=approval.run_id, data=data)

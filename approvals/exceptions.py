@@ -1,0 +1,57 @@
+"""What can go wrong at the gate. `str()` is a message for the person or program that asked."""
+
+from typing import Any
+
+
+class GateError(Exception):
+    """Base of all that the gate refuses; nothing was changed."""
+
+    code = "gate_error"
+
+
+class NotAllowed(GateError):
+    """This person or token may not do this."""
+
+    code = "not_allowed"
+
+
+class Missing(GateError):
+    """There is no such request, or not for this person."""
+
+    code = "not_found"
+
+
+class AlreadyResolved(GateError):
+    """Somebody or something was first."""
+
+    code = "already_resolved"
+
+    def __init__(self, message: str, *, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Stale(GateError):
+    """The person was shown something else than what would run now."""
+
+    code = "stale_digest"
+
+    def __init__(self, message: str, *, digest: str) -> None:
+        super().__init__(message)
+        self.digest = digest
+
+
+class Invalid(GateError):
+    """What was sent can't be used; `errors` names each place, for the form."""
+
+    code = "invalid"
+
+    def __init__(self, message: str, *, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or []
+
+
+class Halted(GateError):
+    """An emergency stop stands."""
+
+    code = "halted"

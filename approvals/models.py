@@ -1,0 +1,175 @@
+"""The gate's rows: what was asked, how it was put, who said what, and what holds now."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from approvals.states import ApprovalStatus
+from traces.ids import new_id
+
+
+class Kind(models.TextChoices):
+    """What a person is asked for."""
+
+    ACTION = "action"  # may this call run?
+    QUESTION = "question"  # what is the answer?
+    RECONCILE = "reconcile"  # did this call, whose outcome is unknown, happen?
+
+
+class Approval(models.Model):
+    """A request to a person. It carries all that is needed to decide, as it stood when it was asked.
+
+    What may run is the latest revision, and its digest. `run_id` and `call_id` are ids of rows upstairs, which the
+    gate does not know; a request of another program has neither.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.ACTION)
+    status = models.CharField(max_length=16, choices=ApprovalStatus, default=ApprovalStatus.PENDING)
+
+    title = models.TextField(help_text="The action in words, made by the tool's code.")
+    tool = models.CharField(max_length=128)
+    tool_digest = models.CharField(max_length=64, blank=True)
+    parameters = models.JSONField(default=dict, help_text="JSON Schema of the arguments, or of the answer.")
+    effect = models.CharField(max_length=16, blank=True)
+    risk = models.CharField(max_length=8, default="high")  # low, medium, high
+    tainted = models.BooleanField(default=False)
+    taint_sources = models.JSONField(default=list)
+    rule = models.TextField(blank=True, help_text="The rule that asked, in words, as it stood.")
+    policy_digest = models.CharField(max_length=64, blank=True)
+    reason = models.TextField(blank=True, help_text="What the agent says: untrusted.")
+    context = models.JSONField(default=dict, help_text="Evidence for the person who decides.")
+    preview = models.JSONField(default=dict)
+
+    agent = models.CharField(max_length=64, blank=True)
+    agent_version = models.IntegerField(null=True)
+    run_id = models.UUIDField(null=True)
+    call_id = models.UUIDField(null=True)
+    subject = models.JSONField(default=dict)
+    simulated = models.BooleanField(default=False)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="requested_approvals"
+    )
+    role = models.CharField(max_length=16, default="operator")
+    approvers = models.PositiveSmallIntegerField(default=1)
+
+    revision = models.PositiveIntegerField(default=1)
+    digest = models.CharField(max_length=64)
+    arguments = models.JSONField(default=dict)
+
+    requested_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["expires_at"], name="approval_pending", condition=Q(status=ApprovalStatus.PENDING)
+            ),
+            models.Index(fields=["run_id"], name="approval_run", condition=Q(run_id__isnull=False)),
+            models.Index(fields=["-requested_at", "-id"], name="approval_newest"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=ApprovalStatus.values), name="approval_status"),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="approval_kind"),
+            models.CheckConstraint(
+                condition=Q(status=ApprovalStatus.PENDING, resolved_at__isnull=True)
+                | (~Q(status=ApprovalStatus.PENDING) & Q(resolved_at__isnull=False)),
+                name="approval_resolved_once_settled",
+            ),
+            models.UniqueConstraint(
+                fields=["call_id"], condition=Q(status=ApprovalStatus.PENDING), name="approval_one_pending_per_call"
+            ),
+            models.CheckConstraint(condition=Q(approvers__gte=1), name="approval_needs_someone"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError(f"Approval {self.pk}: change it through approvals.actions, which locks and records.")
+        super().save(*args, **kwargs)
+
+
+class Revision(models.Model):
+    """One wording of the arguments; the first is the agent's, each later one a person's."""
+
+    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    arguments = models.JSONField()
+    digest = models.CharField(max_length=64)
+    edited_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["approval", "number"], name="revision_number")]
+
+    def __str__(self) -> str:
+        return f"{self.approval_id} revision {self.number}"
+
+
+class Vote(models.Model):
+    """What one person said to one revision."""
+
+    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="votes")
+    revision = models.PositiveIntegerField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    approve = models.BooleanField()
+    cast_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["approval", "revision", "user"], name="vote_once_per_revision")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} on {self.approval_id}"
+
+
+class Decision(models.Model):
+    """How a request ended by a person's word. There is at most one."""
+
+    approval = models.OneToOneField(Approval, on_delete=models.CASCADE, related_name="decision")
+    verdict = models.CharField(max_length=16)  # approve, edit, reject, answer
+    digest = models.CharField(max_length=64, help_text="Of what the person was shown.")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    via = models.CharField(max_length=16, default="browser")  # browser, token
+    reason = models.TextField(blank=True)
+    answer = models.JSONField(null=True)
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(verdict__in=["approve", "edit", "reject", "answer"]), name="decision_verdict"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} {self.approval_id}"
+
+
+class Halt(models.Model):
+    """An emergency stop: while it stands, nothing is claimed. `agent` empty: all agents."""
+
+    agent = models.CharField(max_length=64, blank=True)
+    reason = models.TextField(blank=True)
+    halted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    halted_at = models.DateTimeField()
+    lifted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    lifted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["agent"], condition=Q(lifted_at__isnull=True), name="halt_once_per_agent"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.agent or "all agents"

@@ -1,0 +1,149 @@
+"""Policy: an ordered list of rules decides what may run, what must be asked and what is denied. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import cel
+
+
+class Outcome(StrEnum):
+    """What a rule says of an action."""
+
+    ALLOW = "allow"
+    REQUIRE = "require"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a policy. Empty conditions match everything; names match exactly, never as patterns."""
+
+    then: Outcome
+    tool: str = ""
+    effect: str = ""
+    when: str = ""  # CEL over tool, effect, category, egress, agent, arguments, subject, tainted, now
+    approvers: int = 1
+    role: str = "operator"
+    expires: int | None = None  # s
+
+    def __str__(self) -> str:
+        what = self.tool or (f"any {self.effect} call" if self.effect else "any call")
+        condition = f" when {self.when}" if self.when else ""
+        if self.then is Outcome.REQUIRE:
+            people = f"{self.approvers} {self.role}" + ("s" if self.approvers > 1 else "")
+            return f"{what}{condition}: ask {people}"
+        return f"{what}{condition}: {self.then}"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is to be judged."""
+
+    tool: str
+    effect: str
+    arguments: dict[str, Any]
+    category: str = ""
+    egress: bool = False
+    agent: str = ""
+    subject: dict[str, Any] = field(default_factory=dict)
+    tainted: bool = False
+    now: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policy says, by which rule, and why in words."""
+
+    outcome: Outcome
+    rule: str
+    why: str
+    approvers: int = 1
+    role: str = "operator"
+    expires: int | None = None  # s
+
+
+DEFAULT_READ = Rule(then=Outcome.ALLOW, effect="read")
+DEFAULT_EFFECT = Rule(then=Outcome.REQUIRE)
+
+
+def evaluate(action: Action, rules: Sequence[Rule]) -> Verdict:
+    """Judge `action` by the first of `rules` that matches; none: a read is allowed, all else needs one operator.
+
+    A condition that can't be computed for these arguments never allows: an allowing rule is passed over, a rule
+    that asks or denies applies.
+    """
+    for rule in rules:
+        if rule.tool not in ("", action.tool) or rule.effect not in ("", action.effect):
+            continue
+        matched, note = _matches(rule, action)
+        if matched:
+            return _verdict(rule, str(rule), note or "This rule is the first that matches.")
+    if action.effect == "read":
+        return _verdict(DEFAULT_READ, "default: reads are allowed", "No rule matches, and it only reads.")
+    return _verdict(
+        DEFAULT_EFFECT, "default: one operator", f"No rule matches, and the call is {action.effect or 'an effect'}."
+    )
+
+
+def stricter(first: Verdict, second: Verdict) -> Verdict:
+    """The one of two verdicts that lets less through; the first where they are equal."""
+    order = {Outcome.ALLOW: 0, Outcome.REQUIRE: 1, Outcome.DENY: 2}
+    return max(first, second, key=lambda verdict: (order[verdict.outcome], verdict.approvers))
+
+
+def check_condition(expression: str) -> str | None:
+    """What is wrong with a CEL condition, in words; None where nothing is."""
+    try:
+        _compile(expression)
+    except ValueError as error:
+        return str(error).splitlines()[0]
+    try:
+        _compile(expression).execute(_variables(Action(tool="", effect="read", arguments={})))
+    except KeyError:
+        pass  # an argument that the empty action lacks
+    except RuntimeError as error:
+        return f"{error}. Known names: {', '.join(_variables(Action(tool='', effect='', arguments={})))}"
+    except (TypeError, ValueError):
+        pass  # of the empty values here, not of the expression
+    return None
+
+
+def _verdict(rule: Rule, words: str, why: str) -> Verdict:
+    return Verdict(rule.then, words, why, rule.approvers, rule.role, rule.expires)
+
+
+def _matches(rule: Rule, action: Action) -> tuple[bool, str]:
+    if not rule.when:
+        return True, ""
+    try:
+        value = _compile(rule.when).execute(_variables(action))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if rule.then is Outcome.ALLOW:
+            return False, ""
+        return True, f"The rule's condition could not be computed for these arguments ({error}), so it applies."
+    if not isinstance(value, bool) and rule.then is not Outcome.ALLOW:
+        return True, f"The rule's condition gave {value!r} instead of true or false, so it applies."
+    return value is True, ""
+
+
+def _variables(action: Action) -> dict[str, Any]:
+    return {
+        "tool": action.tool,
+        "effect": action.effect,
+        "category": action.category,
+        "egress": action.egress,
+        "agent": action.agent,
+        "arguments": action.arguments,
+        "subject": action.subject,
+        "tainted": action.tainted,
+        "now": action.now,
+    }
+
+
+@lru_cache(maxsize=1024)
+def _compile(expression: str) -> cel.Program:
+    return cel.compile(expression)

@@ -1,0 +1,112 @@
+"""What happened: spans of work, and events of change. Knows runs and approvals by id only."""
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from traces.ids import new_span_id
+
+
+class Event(models.Model):
+    """One thing that changed: audit log, outbox and live feed in one. Rows are only ever added.
+
+    `name` is noun.past_tense; the nouns are in `traces.recorder`. `object_id` is what changed,
+    `run_id` the run it belongs to, where there is one.
+    """
+
+    name = models.CharField(max_length=64)
+    at = models.DateTimeField(default=timezone.now)
+    actor = models.CharField(max_length=160, help_text="user:NAME, token:NAME, agent:NAME or system")
+    object_id = models.CharField(max_length=64, blank=True)
+    run_id = models.UUIDField(null=True)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["run_id", "id"], name="event_run", condition=Q(run_id__isnull=False)),
+            models.Index(fields=["object_id", "id"], name="event_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.object_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise TypeError(f"Event {self.pk} is history: events are only added, never changed.")
+        super().save(*args, **kwargs)
+
+
+class SpanStatus(models.TextChoices):
+    """OpenTelemetry's status of a span."""
+
+    UNSET = "unset"  # still open
+    OK = "ok"
+    ERROR = "error"
+
+
+class Span(models.Model):
+    """A piece of work, shaped as OpenTelemetry's span; a typed column for every filter.
+
+    `operation` is `gen_ai.operation.name`. Tokens are in disjoint buckets, on model spans only: a sum over a
+    trace counts each token once. `cost_usd` likewise.
+    """
+
+    id = models.CharField(primary_key=True, max_length=16, default=new_span_id)
+    trace_id = models.CharField(max_length=32)
+    parent_id = models.CharField(max_length=16, blank=True)
+    name = models.CharField(max_length=200)
+    operation = models.CharField(max_length=32)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=8, choices=SpanStatus, default=SpanStatus.UNSET)
+    error_type = models.CharField(max_length=64, blank=True)
+    run_id = models.UUIDField(null=True)
+    agent = models.CharField(max_length=64, blank=True)
+    agent_version = models.IntegerField(null=True)
+    provider = models.CharField(max_length=32, blank=True)
+    model = models.CharField(max_length=128, blank=True)
+    tool = models.CharField(max_length=128, blank=True)
+    input_tokens = models.IntegerField(null=True)
+    cache_read_tokens = models.IntegerField(null=True)
+    cache_write_tokens = models.IntegerField(null=True)
+    output_tokens = models.IntegerField(null=True)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=8, null=True)
+    simulated = models.BooleanField(default=False)
+    preview = models.CharField(max_length=300, blank=True)
+    attributes = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["trace_id", "started_at"], name="span_trace"),
+            models.Index(fields=["-started_at"], name="span_newest"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=SpanStatus.values), name="span_status"),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=models.F("started_at")),
+                name="span_ends_after_start",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def duration_ms(self) -> float | None:
+        """Latency in ms; None while it is open."""
+        if self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds() * 1000
+
+
+class SpanBody(models.Model):
+    """Inputs and outputs of a span, apart from it so that lists stay quick; read when a person expands it."""
+
+    span = models.OneToOneField(Span, primary_key=True, on_delete=models.CASCADE, related_name="body")
+    input = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+
+    def __str__(self) -> str:
+        return f"body of {self.span_id}"

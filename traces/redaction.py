@@ -1,0 +1,40 @@
+"""Secrets out, and values that Postgres can't hold made harmless, before anything is stored in a trace."""
+
+import re
+from typing import Any
+
+REDACTED = "[redacted]"
+
+_SECRET_NAMES = re.compile(
+    r"(password|passwd|secret|api[_-]?key|authorization|access[_-]?token|refresh[_-]?token|private[_-]?key)$",
+    re.IGNORECASE,
+)
+_SECRET_VALUES = re.compile(
+    r"(sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|xox[abprs]-[A-Za-z0-9-]{10,}"
+    r"|gth_[A-Za-z0-9_-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----"
+    r"|(?<=Bearer )[A-Za-z0-9._~+/-]{16,})"
+)
+
+
+def redact(value: Any) -> Any:
+    """`value` (JSON) without secrets: by the name of the field, and by the shape of the value."""
+    match value:
+        case dict():
+            return {
+                redact_text(str(key)): REDACTED
+                if isinstance(item, str) and _SECRET_NAMES.search(str(key))
+                else redact(item)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [redact(item) for item in value]
+        case str():
+            return redact_text(value)
+        case _:
+            return value
+
+
+def redact_text(text: str) -> str:
+    """`text` without secrets, without NUL and lone surrogates, which Postgres refuses."""
+    text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return _SECRET_VALUES.sub(REDACTED, text)
