@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import sys
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -32,9 +33,16 @@ def listed(name: str, default: list[str]) -> list[str]:
 
 def database_url(home: Path) -> str:
     """`DATABASE_URL`, or the embedded server on its private socket."""
-    return os.environ.get("DATABASE_URL") or (
-        f"postgresql://postgres@/gatehouse?host={socket_dir(home)}"
-    )
+    return os.environ.get("DATABASE_URL") or (f"postgresql://postgres@/gatehouse?host={socket_dir(home)}")
+
+
+def database_pool() -> dict[str, int] | bool:
+    """The connections that one process keeps: `DATABASE_POOL` at most, or 20.
+
+    A management command needs one connection and no pool, and so learns at once where no database listens.
+    """
+    size = int(os.environ.get("DATABASE_POOL") or (0 if Path(sys.argv[0]).name == "manage.py" else 20))
+    return {"min_size": 1, "max_size": size, "timeout": 60} if size else False
 
 
 def valkey_url(home: Path) -> str:
@@ -59,24 +67,35 @@ def secret_key(home: Path) -> str:
             "DATABASE_URL is set but SECRET_KEY is not: set SECRET_KEY to a long random value that all hosts share."
         )
     path = home / "secret_key"
-    if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        draft = home / f"secret_key.{os.getpid()}"
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(48))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass  # another process was first: its key is the key
-        draft.unlink()
-    return path.read_text()
+    try:
+        if not path.exists():
+            _make_secret(path)
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The state folder {home} can't be used ({error.strerror}):"
+            f" make it writable, or set GATEHOUSE_HOME to a folder that is."
+        ) from error
 
 
-def model_endpoints(home: Path) -> dict[str, dict[str, str]]:
-    """Base URL and key by provider; without key and base URL the simulator stands in for it."""
-    endpoints = {}
-    for name in ("anthropic", "openai"):
-        key = os.environ.get(f"{name.upper()}_API_KEY", "")
-        base_url = os.environ.get(f"{name.upper()}_BASE_URL", "")
-        endpoints[name] = {"api_key": key, "base_url": base_url}
-    return endpoints
+def _make_secret(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(secrets.token_urlsafe(48))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process was first: its key is the key
+    draft.unlink()
+
+
+def model_endpoints() -> dict[str, dict[str, str]]:
+    """Base URL and key by provider; without both of them the simulator stands in for it."""
+    return {
+        name: {
+            "api_key": os.environ.get(f"{name.upper()}_API_KEY", ""),
+            "base_url": os.environ.get(f"{name.upper()}_BASE_URL", ""),
+        }
+        for name in ("anthropic", "openai")
+    }

@@ -71,15 +71,19 @@ DATABASES: dict[str, Any] = {"default": dict(dj_database_url.parse(DATABASE_URL)
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     # Threads share these: a run gives its connection back before it waits for a model.
-    "pool": {"min_size": 1, "max_size": int(os.environ.get("DATABASE_POOL", "20")), "timeout": 60},
+    "pool": environment.database_pool(),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 VALKEY_URL = environment.valkey_url(HOME)
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", environment.broker_url(VALKEY_URL))
-CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": VALKEY_URL}
-}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# The broker may be away for as long as it likes: what it lost, the sweeper finds in the database.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": VALKEY_URL}}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -105,7 +109,6 @@ LANGUAGE_CODE = "en-us"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
-STATIC_ROOT = HOME / "static"
 WHITENOISE_USE_FINDERS = True
 
 CONTENT_SECURITY_POLICY = {
@@ -140,4 +143,6 @@ APPROVAL_USE_SECONDS = 3600
 # How long an operator has to decide where the rule does not say (s); then the call expires, which denies it.
 APPROVAL_SECONDS = 24 * 3600
 
-MODEL_ENDPOINTS = environment.model_endpoints(HOME)
+MODEL_ENDPOINTS = environment.model_endpoints()
+# Where the simulated models answer, for providers without key and base URL; `up` sets it.
+SIMULATOR_URL = os.environ.get("GATEHOUSE_SIMULATOR_URL", "")

@@ -39,7 +39,9 @@ def home() -> Path:
 @pytest.fixture(scope="session")
 def postgres(home: Path) -> Iterator[Postgres]:
     """The running PostgreSQL of this test run."""
-    server = Postgres(home=home, sockets=environment.socket_dir(home), log=home / "logs" / "postgres.log", settings=FAST)
+    server = Postgres(
+        home=home, sockets=environment.socket_dir(home), log=home / "logs" / "postgres.log", settings=FAST
+    )
     server.prepare()
     process = server.start()
     try:
@@ -98,9 +100,8 @@ def _refuse_outside(host: Any) -> None:
     if name in (None, "", "localhost", "testserver"):
         return
     try:
-        local = ipaddress.ip_address(name.split("%")[0]).is_loopback or name == "0.0.0.0"  # noqa: S104
+        local = ipaddress.ip_address(name.split("%")[0]).is_loopback or name == "0.0.0.0"
     except ValueError:
         local = False
     if not local:
         raise NetworkBlocked(f"Tests reach this machine only, not {name}.")
-

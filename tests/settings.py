@@ -8,7 +8,9 @@ import os
 import tempfile
 
 for name in list(os.environ):
-    if name.startswith(("GATEHOUSE_", "ANTHROPIC_", "OPENAI_", "OTEL_", "CELERY_")) or name.endswith(("_proxy", "_PROXY")):
+    if name.startswith(("GATEHOUSE_", "ANTHROPIC_", "OPENAI_", "OTEL_", "CELERY_")) or name.endswith(
+        ("_proxy", "_PROXY")
+    ):
         del os.environ[name]
 for name in ("DATABASE_URL", "VALKEY_URL", "BASE_URL", "ALLOWED_HOSTS", "DEBUG", "EMAIL_URL"):
     os.environ.pop(name, None)

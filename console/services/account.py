@@ -38,7 +38,15 @@ def service_account() -> Account | None:
 
 
 def _create() -> pwd.struct_passwd:
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", NAME]
+    command = [
+        "useradd",
+        "--system",
+        "--user-group",
+        "--no-create-home",
+        "--shell",
+        "/usr/sbin/nologin",
+        NAME,
+    ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -88,13 +96,17 @@ def reachable(program: Path, *, tree: Path, copies: Path, account: Account | Non
     `tree` is the folder with everything that the program needs beside it; where it lies in a closed folder (an
     environment under /root), it is copied below `copies` once per installed version.
     """
-    if account is None or (os.stat(program).st_mode & stat.S_IXOTH and all(map(_open_to_others, program.parents))):
+    if account is None or (
+        program.stat().st_mode & stat.S_IXOTH and all(map(_open_to_others, program.parents))
+    ):
         return program
     born = int(program.stat().st_mtime)
     copy = copies / f"{tree.name}-{born}"
     if not copy.exists():
         draft = copies / f"{tree.name}.{os.getpid()}"
-        shutil.copytree(tree, draft, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "__pycache__"))
+        shutil.copytree(
+            tree, draft, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "__pycache__")
+        )
         for path in [draft, *draft.rglob("*")]:
             if not path.is_symlink():
                 executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR

@@ -28,6 +28,7 @@ def start_child(
     The kernel sends it `death_signal` when this process dies, however it dies (Linux). Call it in the main thread:
     the signal follows the thread that started the child. A Ctrl-C at the terminal does not reach the child.
     """
+    user, group = (account.uid, account.gid) if account else (None, None)
     with log.open("ab") as output:
         return subprocess.Popen(
             [str(part) for part in command],
@@ -38,8 +39,10 @@ def start_child(
             cwd=cwd,
             start_new_session=True,
             # The death signal is forgotten when the user changes, so it is set after that, just before exec.
-            preexec_fn=_follow(os.getpid(), death_signal),
-            **_as_user(account),
+            preexec_fn=_follow(os.getpid(), death_signal),  # noqa: PLW1509 (called from the main thread)
+            user=user,
+            group=group,
+            extra_groups=[] if account else None,
         )
 
 
@@ -67,9 +70,3 @@ def _follow(parent: int, death_signal: signal.Signals) -> Callable[[], None]:
             os._exit(1)
 
     return before_exec
-
-
-def _as_user(account: Account | None) -> dict[str, object]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}

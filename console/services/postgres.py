@@ -85,7 +85,9 @@ class Postgres:
                 return
             except psycopg.OperationalError as error:
                 if process.poll() is not None:
-                    raise ServiceFailure(f"PostgreSQL did not start: {self._last_words()} See {self.log}.") from error
+                    raise ServiceFailure(
+                        f"PostgreSQL did not start: {self._last_words()} See {self.log}."
+                    ) from error
                 if time.monotonic() > deadline:
                     raise ServiceFailure(
                         f"PostgreSQL did not answer within {seconds:.0f} s: see {self.log}."
@@ -120,7 +122,14 @@ class Postgres:
         own(draft, self.account)
         initdb = start_child(
             command=[
-                *(self._program("initdb"), "-D", draft, "--username=postgres", "--auth=trust", "--encoding=UTF8"),
+                *(
+                    self._program("initdb"),
+                    "-D",
+                    draft,
+                    "--username=postgres",
+                    "--auth=trust",
+                    "--encoding=UTF8",
+                ),
                 *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
                 # A draft that a power cut spoils is made anew: it counts only once it has its name.
                 "--no-sync",
@@ -131,7 +140,9 @@ class Postgres:
             cwd=self.folder,
         )
         if initdb.wait() != 0:
-            raise ServiceFailure(f"The database could not be made in {self.data}: {self._last_words()} See {self.log}.")
+            raise ServiceFailure(
+                f"The database could not be made in {self.data}: {self._last_words()} See {self.log}."
+            )
         os.sync()
         draft.rename(self.data)
 
