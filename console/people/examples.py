@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
+from approvals.access import ADMIN, ANALYST, OPERATOR
+
 
 @dataclass(frozen=True)
 class ExamplePerson:
@@ -16,10 +18,10 @@ class ExamplePerson:
 
 
 EXAMPLE_PEOPLE = (
-    ExamplePerson(name="ana", first_name="Ana", role="operator"),
-    ExamplePerson(name="ben", first_name="Ben", role="operator"),
-    ExamplePerson(name="amir", first_name="Amir", role="analyst"),
-    ExamplePerson(name="ada", first_name="Ada", role="admin"),
+    ExamplePerson(name="ana", first_name="Ana", role=OPERATOR),
+    ExamplePerson(name="ben", first_name="Ben", role=OPERATOR),
+    ExamplePerson(name="amir", first_name="Amir", role=ANALYST),
+    ExamplePerson(name="ada", first_name="Ada", role=ADMIN),
 )
 
 
@@ -31,7 +33,7 @@ def make_example_people() -> list[User]:
     """
     people = []
     for person in EXAMPLE_PEOPLE:
-        is_admin = person.role == "admin"
+        is_admin = person.role == ADMIN
         user, created = User.objects.get_or_create(
             username=person.name,
             defaults={"first_name": person.first_name, "is_staff": is_admin, "is_superuser": is_admin},
