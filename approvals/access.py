@@ -66,7 +66,9 @@ def require_may_decide(actor: Actor, approval: Approval) -> None:
     if SERVICE in actor.roles or SERVICE in roles_of(actor.user):
         raise NotAllowed("A service can ask for approval, never decide. Sign in as a person.")
     if actor.via == "token" and "decide" not in actor.scopes:
-        raise NotAllowed("This token lacks the scope 'decide': make one with --scope decide, or use the console.")
+        raise NotAllowed(
+            "This token lacks the scope 'decide': make one with --scope decide, or use the console."
+        )
     if approval.role not in actor.roles and ADMIN not in actor.roles:
         raise NotAllowed(f"Deciding this needs the role {approval.role}; ask an admin for it.")
     if approval.requested_by_id == actor.user.pk:

@@ -103,9 +103,15 @@ def approve(
         if votes < approval.approvers:
             if not fresh:
                 raise AlreadyResolved(
-                    f"You approved this already; {approval.approvers - votes} more must.", status=approval.status
+                    f"You approved this already; {approval.approvers - votes} more must.",
+                    status=approval.status,
                 )
-            _record(approval, "approval.voted", actor, {"votes": votes, "needed": approval.approvers, "reason": reason})
+            _record(
+                approval,
+                "approval.voted",
+                actor,
+                {"votes": votes, "needed": approval.approvers, "reason": reason},
+            )
             return approval
         edited = approval.revision > 1
         return _resolve(
@@ -130,7 +136,9 @@ def reject(approval_id: UUID, *, actor: Actor, digest: str, reason: str, now: da
             user=actor.user,
             defaults={"approve": False, "cast_at": now},
         )
-        return _resolve(approval, ApprovalStatus.DENIED, actor=actor, verdict="reject", reason=reason, now=now)
+        return _resolve(
+            approval, ApprovalStatus.DENIED, actor=actor, verdict="reject", reason=reason, now=now
+        )
 
 
 def answer(
@@ -148,7 +156,13 @@ def answer(
         if errors:
             raise Invalid(f"The answer does not fit: {errors[0]['message']}", errors=errors)
         return _resolve(
-            approval, ApprovalStatus.ANSWERED, actor=actor, verdict="answer", reason=reason, now=now, answer=answer
+            approval,
+            ApprovalStatus.ANSWERED,
+            actor=actor,
+            verdict="answer",
+            reason=reason,
+            now=now,
+            answer=answer,
         )
 
 
@@ -243,7 +257,8 @@ def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime
         )
     if digest != approval.digest:
         raise Stale(
-            "This changed since you were shown it: look at it again before you decide.", digest=approval.digest
+            "This changed since you were shown it: look at it again before you decide.",
+            digest=approval.digest,
         )
     return approval
 
@@ -254,7 +269,8 @@ def _require_pending(approval: Approval) -> None:
     decision = Decision.objects.filter(approval=approval).select_related("user").first()
     by = f" by {decision.user.get_username()}" if decision else ""
     raise AlreadyResolved(
-        f"This was {approval.status}{by} at {approval.resolved_at:%Y-%m-%d %H:%M:%S} UTC.", status=approval.status
+        f"This was {approval.status}{by} at {approval.resolved_at:%Y-%m-%d %H:%M:%S} UTC.",
+        status=approval.status,
     )
 
 
@@ -274,7 +290,9 @@ def _revise(approval: Approval, edit: Edit, *, actor: Actor, now: datetime) -> N
         edited_by=actor.user,
         created_at=now,
     )
-    _record(approval, "approval.edited", actor, {"before": before, "after": edit.arguments, "digest": edit.digest})
+    _record(
+        approval, "approval.edited", actor, {"before": before, "after": edit.arguments, "digest": edit.digest}
+    )
 
 
 def _resolve(
@@ -315,7 +333,9 @@ def _expire(approval: Approval, *, now: datetime) -> None:
 def _settle(approval: Approval, status: ApprovalStatus, *, now: datetime) -> None:
     if status not in TRANSITIONS[ApprovalStatus(approval.status)]:
         raise AlreadyResolved(f"Approval {approval.pk} is {approval.status} already.", status=approval.status)
-    changed = Approval.objects.filter(pk=approval.pk, status=approval.status).update(status=status, resolved_at=now)
+    changed = Approval.objects.filter(pk=approval.pk, status=approval.status).update(
+        status=status, resolved_at=now
+    )
     if changed != 1:
         raise AlreadyResolved(f"Approval {approval.pk} was settled meanwhile.", status=status)
     approval.status, approval.resolved_at = status, now

@@ -80,7 +80,9 @@ class Approval(models.Model):
                 name="approval_resolved_once_settled",
             ),
             models.UniqueConstraint(
-                fields=["call_id"], condition=Q(status=ApprovalStatus.PENDING), name="approval_one_pending_per_call"
+                fields=["call_id"],
+                condition=Q(status=ApprovalStatus.PENDING),
+                name="approval_one_pending_per_call",
             ),
             models.CheckConstraint(condition=Q(approvers__gte=1), name="approval_needs_someone"),
         ]
@@ -90,7 +92,9 @@ class Approval(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise TypeError(f"Approval {self.pk}: change it through approvals.actions, which locks and records.")
+            raise TypeError(
+                f"Approval {self.pk}: change it through approvals.actions, which locks and records."
+            )
         super().save(*args, **kwargs)
 
 

@@ -85,7 +85,9 @@ def evaluate(action: Action, rules: Sequence[Rule]) -> Verdict:
     if action.effect == "read":
         return _verdict(DEFAULT_READ, "default: reads are allowed", "No rule matches, and it only reads.")
     return _verdict(
-        DEFAULT_EFFECT, "default: one operator", f"No rule matches, and the call is {action.effect or 'an effect'}."
+        DEFAULT_EFFECT,
+        "default: one operator",
+        f"No rule matches, and the call is {action.effect or 'an effect'}.",
     )
 
 
@@ -124,7 +126,10 @@ def _matches(rule: Rule, action: Action) -> tuple[bool, str]:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if rule.then is Outcome.ALLOW:
             return False, ""
-        return True, f"The rule's condition could not be computed for these arguments ({error}), so it applies."
+        return (
+            True,
+            f"The rule's condition could not be computed for these arguments ({error}), so it applies.",
+        )
     if not isinstance(value, bool) and rule.then is not Outcome.ALLOW:
         return True, f"The rule's condition gave {value!r} instead of true or false, so it applies."
     return value is True, ""

@@ -17,7 +17,9 @@ def pending_queue(actor: Actor) -> QuerySet[Approval]:
         output_field=IntegerField(),
     )
     return (
-        visible_approvals(actor).filter(status=ApprovalStatus.PENDING).order_by(order, "expires_at", "requested_at")
+        visible_approvals(actor)
+        .filter(status=ApprovalStatus.PENDING)
+        .order_by(order, "expires_at", "requested_at")
     )
 
 

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from traces.storable import storable
+
 REDACTED = "[redacted]"
 
 _SECRET_NAMES = re.compile(
@@ -31,10 +33,9 @@ def redact(value: Any) -> Any:
         case str():
             return redact_text(value)
         case _:
-            return value
+            return storable(value)
 
 
 def redact_text(text: str) -> str:
-    """`text` without secrets, without NUL and lone surrogates, which Postgres refuses."""
-    text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-    return _SECRET_VALUES.sub(REDACTED, text)
+    """`text` without secrets."""
+    return _SECRET_VALUES.sub(REDACTED, storable(text))

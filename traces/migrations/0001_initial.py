@@ -2,83 +2,125 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import traces.ids
 from django.db import migrations, models
+
+import traces.ids
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Span',
+            name="Span",
             fields=[
-                ('id', models.CharField(default=traces.ids.new_span_id, max_length=16, primary_key=True, serialize=False)),
-                ('trace_id', models.CharField(max_length=32)),
-                ('parent_id', models.CharField(blank=True, max_length=16)),
-                ('name', models.CharField(max_length=200)),
-                ('operation', models.CharField(max_length=32)),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('status', models.CharField(choices=[('unset', 'Unset'), ('ok', 'Ok'), ('error', 'Error')], default='unset', max_length=8)),
-                ('error_type', models.CharField(blank=True, max_length=64)),
-                ('run_id', models.UUIDField(null=True)),
-                ('agent', models.CharField(blank=True, max_length=64)),
-                ('agent_version', models.IntegerField(null=True)),
-                ('provider', models.CharField(blank=True, max_length=32)),
-                ('model', models.CharField(blank=True, max_length=128)),
-                ('tool', models.CharField(blank=True, max_length=128)),
-                ('input_tokens', models.IntegerField(null=True)),
-                ('cache_read_tokens', models.IntegerField(null=True)),
-                ('cache_write_tokens', models.IntegerField(null=True)),
-                ('output_tokens', models.IntegerField(null=True)),
-                ('cost_usd', models.DecimalField(decimal_places=8, max_digits=14, null=True)),
-                ('simulated', models.BooleanField(default=False)),
-                ('preview', models.CharField(blank=True, max_length=300)),
-                ('attributes', models.JSONField(default=dict)),
+                (
+                    "id",
+                    models.CharField(
+                        default=traces.ids.new_span_id, max_length=16, primary_key=True, serialize=False
+                    ),
+                ),
+                ("trace_id", models.CharField(max_length=32)),
+                ("parent_id", models.CharField(blank=True, max_length=16)),
+                ("name", models.CharField(max_length=200)),
+                ("operation", models.CharField(max_length=32)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("unset", "Unset"), ("ok", "Ok"), ("error", "Error")],
+                        default="unset",
+                        max_length=8,
+                    ),
+                ),
+                ("error_type", models.CharField(blank=True, max_length=64)),
+                ("run_id", models.UUIDField(null=True)),
+                ("agent", models.CharField(blank=True, max_length=64)),
+                ("agent_version", models.IntegerField(null=True)),
+                ("provider", models.CharField(blank=True, max_length=32)),
+                ("model", models.CharField(blank=True, max_length=128)),
+                ("tool", models.CharField(blank=True, max_length=128)),
+                ("input_tokens", models.IntegerField(null=True)),
+                ("cache_read_tokens", models.IntegerField(null=True)),
+                ("cache_write_tokens", models.IntegerField(null=True)),
+                ("output_tokens", models.IntegerField(null=True)),
+                ("cost_usd", models.DecimalField(decimal_places=8, max_digits=14, null=True)),
+                ("simulated", models.BooleanField(default=False)),
+                ("preview", models.CharField(blank=True, max_length=300)),
+                ("attributes", models.JSONField(default=dict)),
             ],
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('actor', models.CharField(help_text='user:NAME, token:NAME, agent:NAME or system', max_length=160)),
-                ('object_id', models.CharField(blank=True, max_length=64)),
-                ('run_id', models.UUIDField(null=True)),
-                ('data', models.JSONField(default=dict)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=64)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "actor",
+                    models.CharField(help_text="user:NAME, token:NAME, agent:NAME or system", max_length=160),
+                ),
+                ("object_id", models.CharField(blank=True, max_length=64)),
+                ("run_id", models.UUIDField(null=True)),
+                ("data", models.JSONField(default=dict)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('run_id__isnull', False)), fields=['run_id', 'id'], name='event_run'), models.Index(fields=['object_id', 'id'], name='event_object')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("run_id__isnull", False)),
+                        fields=["run_id", "id"],
+                        name="event_run",
+                    ),
+                    models.Index(fields=["object_id", "id"], name="event_object"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SpanBody',
+            name="SpanBody",
             fields=[
-                ('span', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='body', serialize=False, to='traces.span')),
-                ('input', models.JSONField(null=True)),
-                ('output', models.JSONField(null=True)),
+                (
+                    "span",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="body",
+                        serialize=False,
+                        to="traces.span",
+                    ),
+                ),
+                ("input", models.JSONField(null=True)),
+                ("output", models.JSONField(null=True)),
             ],
         ),
         migrations.AddIndex(
-            model_name='span',
-            index=models.Index(fields=['trace_id', 'started_at'], name='span_trace'),
+            model_name="span",
+            index=models.Index(fields=["trace_id", "started_at"], name="span_trace"),
         ),
         migrations.AddIndex(
-            model_name='span',
-            index=models.Index(fields=['-started_at'], name='span_newest'),
+            model_name="span",
+            index=models.Index(fields=["-started_at"], name="span_newest"),
         ),
         migrations.AddConstraint(
-            model_name='span',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['unset', 'ok', 'error'])), name='span_status'),
+            model_name="span",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["unset", "ok", "error"])), name="span_status"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='span',
-            constraint=models.CheckConstraint(condition=models.Q(('ended_at__isnull', True), ('ended_at__gte', models.F('started_at')), _connector='OR'), name='span_ends_after_start'),
+            model_name="span",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("ended_at__isnull", True), ("ended_at__gte", models.F("started_at")), _connector="OR"
+                ),
+                name="span_ends_after_start",
+            ),
         ),
     ]

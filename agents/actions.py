@@ -1,0 +1,217 @@
+"""What people and programs can do with agents and runs. Each: lock, re-check, change, record; wake after the commit."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+from pydantic import ValidationError
+
+from agents.config import AgentConfig
+from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState
+from agents.models import Agent, AgentVersion, Run
+from agents.runtime.dispatch import wake
+from agents.states import CLAIMABLE_RUN, RunStatus
+from agents.tools.registry import tools_of
+from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
+from approvals.digest import digest_of
+from approvals.exceptions import NotAllowed
+from traces.models import Span
+from traces.recorder import record
+from traces.storable import storable
+
+
+def start_run(
+    *,
+    agent: str,
+    input: str,
+    subject: dict[str, Any] | None = None,
+    conversation: str = "",
+    task_type: str = "",
+    metadata: dict[str, Any] | None = None,
+    started_by: User | None = None,
+    trusted_input: bool = False,
+) -> Run:
+    """Queue a run of the agent's live version. Raises UnknownAgent, BadInput.
+
+    `trusted_input`: a person of the team wrote the input; else what the run proposes is tainted from the start.
+    """
+    version = (
+        AgentVersion.objects.select_related("agent")
+        .filter(pk__in=Agent.objects.filter(name=agent).values("live_version"))
+        .first()
+    )
+    if version is None:
+        known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
+        raise UnknownAgent(f"There is no agent {agent!r}. Agents: {known}.")
+    _check_input(version, input)
+    now = timezone.now()
+    with transaction.atomic():
+        run = Run.objects.create(
+            version=version,
+            input=storable(input),
+            subject=storable(subject or {}),
+            conversation=storable(conversation),
+            task_type=storable(task_type),
+            metadata=storable(metadata or {}),
+            started_by=started_by,
+            taint_sources=[] if trusted_input else ["input"],
+            created_at=now,
+        )
+        Span.objects.create(
+            id=run.root_span_id,
+            trace_id=run.trace_id,
+            name=f"invoke_agent {agent}",
+            operation="invoke_agent",
+            started_at=now,
+            run_id=run.pk,
+            agent=agent,
+            agent_version=version.number,
+            preview=run.input[:300],
+        )
+        actor = f"user:{started_by.get_username()}" if started_by else "system"
+        record("run.started", actor=actor, object_id=run.pk, run_id=run.pk, data={"agent": agent})
+        transaction.on_commit(lambda: wake(run.pk))
+    return run
+
+
+def cancel_run(*, run_id: UUID, actor: Actor, reason: str = "") -> Run:
+    """Ask the run to end; it does at its next step, and what it still asked is cancelled."""
+    return _request(run_id, "cancel", actor=actor, reason=reason)
+
+
+def pause_run(*, run_id: UUID, actor: Actor) -> Run:
+    """Ask the run to stop at its next step until it is resumed."""
+    return _request(run_id, "pause", actor=actor)
+
+
+def resume_run(*, run_id: UUID, actor: Actor) -> Run:
+    """Let a paused run go on. Raises WrongState."""
+    with transaction.atomic():
+        run = _lock(run_id, actor)
+        if run.status != RunStatus.PAUSED:
+            raise WrongState(f"Run {run.pk} is {run.status}; only a paused run can be resumed.")
+        _queue(run)
+        record("run.resumed", actor=str(actor), object_id=run.pk, run_id=run.pk)
+        transaction.on_commit(lambda: wake(run.pk))
+    return run
+
+
+def publish(
+    *, name: str, config: dict[str, Any], actor: User | None, note: str = ""
+) -> tuple[AgentVersion, bool]:
+    """Publish a configuration as the agent's next version, live from now on; the agent is made where it is new.
+
+    Returns the version and whether it is new: the configuration that is live already publishes nothing.
+    Raises BadConfig, whose errors name each place.
+    """
+    parsed = check_config(config)
+    stored = parsed.model_dump(mode="json", exclude_defaults=True)
+    digest = digest_of(stored)
+    with transaction.atomic():
+        agent, _ = Agent.objects.get_or_create(name=name)
+        agent = Agent.objects.select_for_update(of=("self",)).select_related("live_version").get(pk=agent.pk)
+        if agent.live_version is not None and agent.live_version.digest == digest:
+            return agent.live_version, False
+        latest = agent.versions.first()
+        version = AgentVersion.objects.create(
+            agent=agent,
+            number=latest.number + 1 if latest else 1,
+            config=stored,
+            digest=digest,
+            note=note,
+            published_by=actor,
+            published_at=timezone.now(),
+        )
+        Agent.objects.filter(pk=agent.pk).update(live_version=version)
+        record(
+            "agent.published",
+            actor=f"user:{actor.get_username()}" if actor else "system",
+            object_id=name,
+            data={"version": version.number, "digest": digest, "note": note},
+        )
+    return version, True
+
+
+def roll_back(*, name: str, number: int, actor: User | None) -> AgentVersion:
+    """Publish an old version's configuration anew, as the next version. Raises UnknownAgent."""
+    old = AgentVersion.objects.filter(agent__name=name, number=number).first()
+    if old is None:
+        raise UnknownAgent(f"There is no version {number} of agent {name!r}.")
+    version, _ = publish(name=name, config=old.config, actor=actor, note=f"Back to v{number}")
+    return version
+
+
+def check_config(config: dict[str, Any]) -> AgentConfig:
+    """The configuration with its types. Raises BadConfig, whose errors name each place."""
+    try:
+        parsed = AgentConfig.model_validate(config)
+    except ValidationError as error:
+        errors = [
+            {"path": list(item["loc"]), "message": item["msg"].removeprefix("Value error, ")}
+            for item in error.errors(include_url=False, include_context=False)
+        ]
+        where = ".".join(str(part) for part in errors[0]["path"])
+        raise BadConfig(
+            f"{where}: {errors[0]['message']}" if where else errors[0]["message"], errors=errors
+        ) from error
+    granted = tools_of(parsed)
+    for place, rule in enumerate(parsed.policy):
+        if rule.tool and rule.tool not in granted:
+            message = (
+                f"the rule names the tool {rule.tool!r}, which the agent doesn't have: {', '.join(granted)}."
+            )
+            raise BadConfig(message, errors=[{"path": ["policy", place, "tool"], "message": message}])
+    return parsed
+
+
+def _check_input(version: AgentVersion, input: str) -> None:
+    limit = version.parsed.guardrails.input_max
+    if not input.strip():
+        raise BadInput(
+            "The input is empty: say what the agent should do.",
+            errors=[{"path": ["input"], "message": "empty"}],
+        )
+    if len(input) > limit:
+        message = f"The input has {len(input):,} characters; {version.agent.name} takes at most {limit:,}."
+        raise BadInput(message, errors=[{"path": ["input"], "message": message}])
+
+
+def _request(run_id: UUID, what: str, *, actor: Actor, reason: str = "") -> Run:
+    with transaction.atomic():
+        run = _lock(run_id, actor)
+        if run.status not in CLAIMABLE_RUN and not (run.status == RunStatus.PAUSED and what == "cancel"):
+            raise WrongState(f"Run {run.pk} is {run.status}: there is nothing to {what}.")
+        if run.status == RunStatus.PAUSED:
+            _queue(run)
+        Run.objects.filter(pk=run.pk).update(
+            requested=what, wake_at=None if run.status != "waiting_retry" else timezone.now()
+        )
+        run.requested = what
+        record(
+            f"run.{what}_requested",
+            actor=str(actor),
+            object_id=run.pk,
+            run_id=run.pk,
+            data={"reason": reason},
+        )
+        transaction.on_commit(lambda: wake(run.pk))
+    return run
+
+
+def _queue(run: Run) -> None:
+    Run.objects.filter(pk=run.pk, status=run.status).update(status=RunStatus.QUEUED, reason="")
+    run.status = RunStatus.QUEUED
+
+
+def _lock(run_id: UUID, actor: Actor) -> Run:
+    if not actor.roles & {OPERATOR, ADMIN, SERVICE}:
+        raise NotAllowed("Steering a run needs the role operator or admin.")
+    rows = Run.objects.select_for_update(of=("self",)).select_related("version__agent").filter(pk=run_id)
+    if not actor.roles & {OPERATOR, ADMIN}:
+        rows = rows.filter(started_by=actor.user)
+    run = rows.first()
+    if run is None:
+        raise MissingRun(f"There is no run {run_id} that you may steer.")
+    return run

@@ -1,0 +1,147 @@
+"""A person's decision about a request: the one door for console and API.
+
+An edited action is validated and judged like the agent's own, before it goes to the gate.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+from jsonschema import Draft202012Validator
+
+from agents.models import ToolCall
+from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.requesting import make_preview
+from agents.tools.registry import tools_of
+from agents.tools.validation import BadArguments, validate
+from approvals import actions
+from approvals.access import Actor, get_approval, require_may_decide
+from approvals.actions import Edit
+from approvals.digest import action_digest
+from approvals.exceptions import Invalid
+from approvals.models import Approval, Kind
+from approvals.policy import Outcome, evaluate
+
+DECISIONS = ("approve", "edit", "reject", "answer", "escalate")
+
+
+def decide(
+    *,
+    approval_id: UUID,
+    actor: Actor,
+    decision: str,
+    digest: str,
+    arguments: dict[str, Any] | None = None,
+    answer: dict[str, Any] | None = None,
+    reason: str = "",
+) -> Approval:
+    """Take a person's decision; `digest` is of what the person was shown.
+
+    Raises approvals' NotAllowed, Missing, AlreadyResolved, Stale, Invalid.
+    """
+    now = timezone.now()
+    match decision:
+        case "approve":
+            return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, now=now)
+        case "edit":
+            if arguments is None:
+                raise Invalid("An edit needs the arguments as they are to run.")
+            edit = _edit(_editable(approval_id, actor), arguments)
+            return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, edit=edit, now=now)
+        case "reject":
+            if not reason.strip():
+                raise Invalid(
+                    "Say why: the agent is told.", errors=[{"path": ["reason"], "message": "required"}]
+                )
+            return actions.reject(approval_id, actor=actor, digest=digest, reason=reason, now=now)
+        case "answer":
+            if answer is None:
+                raise Invalid("An answer is needed.", errors=[{"path": ["answer"], "message": "required"}])
+            return actions.answer(
+                approval_id, actor=actor, digest=digest, answer=answer, reason=reason, now=now
+            )
+        case "escalate":
+            return actions.escalate(approval_id, actor=actor, digest=digest, reason=reason, now=now)
+    raise Invalid(f"{decision!r} is no decision; use one of {', '.join(DECISIONS)}.")
+
+
+def preview_edit(*, approval_id: UUID, actor: Actor, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What an edit would come to, changing nothing: title, preview, digest, changes, and errors by place."""
+    approval = _editable(approval_id, actor)
+    changes = [
+        {"field": name, "before": approval.arguments.get(name), "after": arguments.get(name)}
+        for name in sorted(approval.arguments.keys() | arguments.keys())
+        if approval.arguments.get(name) != arguments.get(name)
+    ]
+    shown: dict[str, Any] = {
+        "title": approval.title,
+        "preview": {},
+        "digest": "",
+        "changes": changes,
+        "errors": [],
+    }
+    try:
+        edit = _edit(approval, arguments)
+    except Invalid as error:
+        return shown | {"errors": error.errors or [{"path": [], "message": str(error)}]}
+    return shown | {"title": edit.title, "preview": edit.preview, "digest": edit.digest}
+
+
+def _editable(approval_id: UUID, actor: Actor) -> Approval:
+    approval = get_approval(approval_id, actor=actor)
+    require_may_decide(actor, approval)
+    if approval.kind != Kind.ACTION:
+        raise Invalid(f"Approval {approval.pk} is a {approval.kind}: there is nothing to edit.")
+    return approval
+
+
+def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
+    """The person's wording, validated and judged. Raises Invalid."""
+    if approval.call_id is None:
+        return _edit_of_another_program(approval, arguments)
+    call = ToolCall.objects.select_related("run__version__agent", "step").get(pk=approval.call_id)
+    tool = tools_of(call.run.version.parsed).get(call.tool)
+    if tool is None:
+        raise Invalid(f"The tool {call.tool} is gone: reject this request.")
+    context = tool_context(call, agent=approval.agent)
+    try:
+        validate(tool, context, arguments)
+        preview = make_preview(tool, context, arguments)
+    except BadArguments as error:
+        raise Invalid(f"These arguments don't fit: {error}", errors=error.errors) from error
+    verdict = evaluate(
+        as_action(call.run, tool, arguments, tainted=call.tainted), call.run.version.parsed.rules()
+    )
+    if verdict.outcome is Outcome.DENY:
+        raise Invalid(f"The policy denies this wording: {verdict.rule}")
+    return Edit(
+        arguments=arguments,
+        digest=call_digest(call.run, tool, arguments),
+        title=tool.in_words(arguments),
+        preview=preview,
+        approvers=verdict.approvers,
+        rule=f"{verdict.rule} ({verdict.why})",
+    )
+
+
+def _edit_of_another_program(approval: Approval, arguments: dict[str, Any]) -> Edit:
+    errors = [
+        {"path": list(error.absolute_path), "message": error.message}
+        for error in Draft202012Validator(approval.parameters).iter_errors(arguments)
+    ]
+    if errors:
+        raise Invalid(f"These arguments don't fit: {errors[0]['message']}", errors=errors)
+    return Edit(
+        arguments=arguments,
+        digest=action_digest(
+            tool=approval.tool,
+            tool_digest=approval.tool_digest,
+            arguments=arguments,
+            subject=approval.subject,
+            policy_digest=approval.policy_digest,
+        ),
+        title=approval.title,
+        preview=approval.preview,
+        approvers=approval.approvers,
+        rule=approval.rule,
+    )

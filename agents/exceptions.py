@@ -1,0 +1,47 @@
+"""What can go wrong with agents and runs. `str()` is a message for the person or program that asked."""
+
+from typing import Any
+
+
+class AgentError(Exception):
+    """Base; nothing was changed. `errors` names each place that is wrong, for a form."""
+
+    code = "agent_error"
+
+    def __init__(self, message: str, *, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or []
+
+
+class UnknownAgent(AgentError):
+    """There is no agent of that name, or it has no live version."""
+
+    code = "unknown_agent"
+
+
+class BadInput(AgentError):
+    """What was sent can't start a run."""
+
+    code = "bad_input"
+
+
+class BadConfig(AgentError):
+    """The configuration of an agent can't be used."""
+
+    code = "bad_config"
+
+
+class MissingRun(AgentError):
+    """There is no such run, or not for this person."""
+
+    code = "not_found"
+
+
+class WrongState(AgentError):
+    """The run is not in a state in which this can be done."""
+
+    code = "wrong_state"
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the run over: whatever this one knows is stale, and it must write nothing more."""

@@ -1,0 +1,37 @@
+"""Waking a run: a message that says only "look at run X". Losing one costs time, never work."""
+
+from uuid import UUID
+
+import structlog
+from kombu.exceptions import OperationalError
+
+from traces.models import Event
+
+log = structlog.get_logger(__name__)
+
+WAKING = frozenset(
+    {
+        "approval.approved",
+        "approval.denied",
+        "approval.expired",
+        "approval.withdrawn",
+        "approval.cancelled",
+        "approval.answered",
+    }
+)
+
+
+def wake(run_id: UUID) -> None:
+    """Have some worker look at the run. Never raises for a broker that is away: the sweeper will find the run."""
+    from agents.tasks import advance_run  # the task module imports the loop, which imports this one
+
+    try:
+        advance_run.apply_async((str(run_id),), retry=False)
+    except OperationalError as error:
+        log.warning("wake.lost", run=str(run_id), error=str(error))
+
+
+def wake_decided(event: Event) -> None:
+    """After a decision was committed, wake the run that waits for it."""
+    if event.run_id is not None and event.name in WAKING:
+        wake(event.run_id)

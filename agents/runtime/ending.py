@@ -1,0 +1,176 @@
+"""How a stretch ends: the run waits, is frozen or paused, tries again later, or is over."""
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from agents.models import Run, StepKind, ToolCall
+from agents.runtime.asking import AskFailed
+from agents.runtime.decide import Finish, Wait
+from agents.runtime.journal import entry, move_call
+from agents.runtime.requesting import ask_question
+from agents.runtime.stretch import Stretch
+from agents.states import FINAL_CALL, CallStatus, RunStatus
+from approvals.actions import cancel_for_run
+from approvals.models import Approval
+from traces.models import Span, SpanStatus
+from traces.recorder import record, write_spans
+
+FREE = {"lease_until": None, "lease_owner": ""}
+MODEL_RETRY_SECONDS = (1, 2, 4)
+FREEZE_SECONDS = 5
+
+
+class Changed(Exception):
+    """What the run was to wait for has come meanwhile; nothing was written."""
+
+
+def wait(stretch: Stretch, action: Wait) -> None:
+    """Let go of the run until a person has decided. Raises Changed where that has happened meanwhile."""
+    now = timezone.now()
+    with entry(
+        stretch.run,
+        "wait",
+        now=now,
+        status=action.status,
+        reason=action.reason,
+        work_ms=stretch.lap(),
+        **FREE,
+    ):
+        # Who decides locks the request first and wakes the run after the commit: with the requests locked here,
+        # each decision is either seen now or comes to a run that can be claimed.
+        requests = Approval.objects.select_for_update().filter(run_id=stretch.run.pk)
+        status_of = dict(requests.order_by("pk").values_list("pk", "status"))
+        known = {request.pk: request.status for request in stretch.requests}
+        if status_of != known or Run.objects.values_list("requested", flat=True).get(pk=stretch.run.pk):
+            raise Changed
+        record("run.suspended", actor=stretch.actor, object_id=stretch.run.pk, run_id=stretch.run.pk)
+
+
+def ask_and_wait(stretch: Stretch) -> None:
+    """Put the planner's question to a person, and let go of the run."""
+    now, question = timezone.now(), stretch.steps[-1].payload["needs_clarification"]
+    reason = "A person must answer the agent's question."
+    with entry(
+        stretch.run,
+        "ask",
+        now=now,
+        status=RunStatus.WAITING_INPUT,
+        reason=reason,
+        work_ms=stretch.lap(),
+        **FREE,
+    ):
+        ask_question(stretch, question)
+        record("run.suspended", actor=stretch.actor, object_id=stretch.run.pk, run_id=stretch.run.pk)
+
+
+def freeze(stretch: Stretch, reason: str) -> None:
+    """Let go of the run while an emergency stop stands."""
+    _later(stretch, timezone.now() + timedelta(seconds=FREEZE_SECONDS), reason, "run.frozen")
+
+
+def pause(stretch: Stretch) -> None:
+    """Let go of the run until a person resumes it."""
+    now, run = timezone.now(), stretch.run
+    reason = "A person paused it."
+    with entry(
+        run,
+        "pause",
+        now=now,
+        status=RunStatus.PAUSED,
+        reason=reason,
+        requested="",
+        work_ms=stretch.lap(),
+        **FREE,
+    ):
+        record("run.paused", actor=stretch.actor, object_id=run.pk, run_id=run.pk)
+
+
+def retry_or_fail(stretch: Stretch, failed: AskFailed) -> None:
+    """After a model gave no answer: try again later where that can help, without holding a worker; else fail."""
+    run, failure = stretch.run, failed.failure
+    if failure.retryable and run.model_failures < len(MODEL_RETRY_SECONDS):
+        delay = max(MODEL_RETRY_SECONDS[run.model_failures], failure.retry_after or 0)
+        reason = f"The model failed ({failure}); it is asked again in {delay:g} s."
+        _later(stretch, timezone.now() + timedelta(seconds=delay), reason, "run.retried", failed)
+        return
+    times = f" {run.model_failures + 1} times in a row" if run.model_failures else ""
+    finish(stretch, Finish(RunStatus.FAILED, f"The model failed{times}: {failure}"), failed)
+
+
+def _later(
+    stretch: Stretch, wake_at: datetime, reason: str, event: str, failed: AskFailed | None = None
+) -> None:
+    run = stretch.run
+    with entry(
+        run,
+        "retry",
+        now=timezone.now(),
+        status=RunStatus.WAITING_RETRY,
+        reason=reason,
+        wake_at=wake_at,
+        model_failures=run.model_failures + (failed is not None),
+        work_ms=stretch.lap(),
+        **FREE,
+    ):
+        if failed is not None:
+            write_spans([failed.recorded])
+        record(event, actor=stretch.actor, object_id=run.pk, run_id=run.pk, data={"reason": reason})
+
+
+def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) -> None:
+    """End the run, with what it accomplished so far; whatever it still asked is cancelled."""
+    run, now = stretch.run, timezone.now()
+    texts = [step.payload["text"] for step in stretch.steps if step.kind == StepKind.MODEL]
+    observations = [step.payload for step in stretch.steps if step.kind == StepKind.OBSERVE]
+    with entry(
+        run,
+        "finish",
+        now=now,
+        status=action.status,
+        reason=action.reason,
+        output=texts[-1] if texts else "",
+        summary=observations[-1]["summary"] if observations else _accomplished(stretch.calls),
+        confidence=observations[-1]["confidence"] if observations else None,
+        ended_at=now,
+        requested="",
+        work_ms=stretch.lap(),
+        **FREE,
+    ):
+        for call in stretch.calls:
+            if call.status not in FINAL_CALL:
+                result = {"type": "cancelled", "message": "The run ended before this call ran."}
+                move_call(call, CallStatus.CANCELLED, ended_at=now, result=result)
+        cancel_for_run(run.pk, actor=stretch.actor, now=now)
+        if failed is not None:
+            write_spans([failed.recorded])
+        Span.objects.filter(pk=run.root_span_id).update(
+            ended_at=now,
+            status=SpanStatus.ERROR if action.status == RunStatus.FAILED else SpanStatus.OK,
+            simulated=run.simulated,
+            attributes={"gatehouse.run.status": action.status, "gatehouse.run.reason": action.reason},
+        )
+        record(
+            f"run.{action.status}",
+            actor=stretch.actor,
+            object_id=run.pk,
+            run_id=run.pk,
+            data={"reason": action.reason},
+        )
+
+
+def _accomplished(calls: list[ToolCall]) -> str:
+    """What was done, where no observer told it."""
+    done = [call for call in calls if call.status == CallStatus.SUCCEEDED and call.effect != "read"]
+    return (
+        "Done: " + ", ".join(call.tool for call in done) + "." if done else "No effect on the world was made."
+    )
+
+
+def break_off(run: Run, reason: str) -> None:
+    """End a run whose configuration can't even be read; what it asked is cancelled."""
+    bare = Stretch(run=run, config=run.version.parsed, tools={}, steps=list(run.steps.all()), calls=[])
+    bare.calls = list(
+        run.tool_calls.exclude(status__in=[*FINAL_CALL, CallStatus.EXECUTING, CallStatus.UNKNOWN])
+    )
+    finish(bare, Finish(RunStatus.FAILED, reason))

@@ -1,0 +1,103 @@
+"""Before a call may run: authorise, validate, judge by policy, and ask people where the policy says so."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+
+from agents.models import ToolCall
+from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.journal import entry, move_call
+from agents.runtime.requesting import ask_people, make_preview
+from agents.runtime.stretch import Stretch
+from agents.states import CallStatus
+from agents.tools.validation import BadArguments, unknown_tool, validate
+from approvals.exceptions import Invalid
+from approvals.policy import Outcome, Verdict, evaluate
+from traces.recorder import record
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to become of a proposed call."""
+
+    status: CallStatus
+    message: str = ""  # for the agent, where it does not run
+    digest: str = ""
+    rule: str = ""
+    verdict: Verdict | None = None
+    preview: dict[str, Any] = field(default_factory=dict)
+
+
+def judge_all(stretch: Stretch) -> None:
+    """Take every proposed call through validation and policy, and ask people where the policy says so."""
+    proposed = [call for call in stretch.calls if call.status == CallStatus.PROPOSED]
+    tainted = bool(stretch.run.taint_sources)
+    # Checks and previews are the tools' code and may be slow: outside the transaction.
+    judged = [(call, _judge(stretch, call, tainted=tainted)) for call in proposed]
+    now = timezone.now()
+    with entry(stretch.run, "judge", now=now, work_ms=stretch.lap()):
+        for call, judgement in judged:
+            tool = stretch.tools.get(call.tool)
+            changes: dict[str, Any] = {
+                "digest": judgement.digest,
+                "rule": judgement.rule,
+                "tainted": tainted,
+                "effect": tool.effect if tool else "",
+            }
+            if judgement.status == CallStatus.PENDING_APPROVAL and tool and judgement.verdict:
+                changes["approval"] = ask_people(
+                    stretch, call, tool, judgement.verdict, judgement.digest, judgement.preview
+                )
+            elif judgement.status != CallStatus.APPROVED:
+                kind = "denied" if judgement.status == CallStatus.DENIED else "error"
+                changes |= {"result": {"type": kind, "message": judgement.message}, "ended_at": now}
+            move_call(call, judgement.status, **changes)
+            record(
+                f"tool_call.{'allowed' if judgement.status == CallStatus.APPROVED else judgement.status}",
+                actor=stretch.actor,
+                object_id=call.pk,
+                run_id=stretch.run.pk,
+                data={
+                    "tool": call.tool,
+                    "digest": judgement.digest,
+                    "rule": judgement.rule,
+                    "why": judgement.message,
+                },
+            )
+
+
+def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
+    tool = stretch.tools.get(call.tool)
+    if tool is None:
+        return Judgement(CallStatus.REFUSED, unknown_tool(call.tool, stretch.tools))
+    if not isinstance(call.proposed_arguments, dict):
+        return Judgement(CallStatus.REFUSED, f"The arguments of {tool.name} must be one JSON object.")
+    if tool.permission and tool.permission not in stretch.run.subject.get("permissions", ()):
+        return Judgement(
+            CallStatus.DENIED, f"The customer or user you act for lacks the right {tool.permission!r}."
+        )
+    context = tool_context(call, agent=stretch.agent)
+    try:
+        validate(tool, context, call.arguments)
+        digest = call_digest(stretch.run, tool, call.arguments)
+    except BadArguments as error:
+        return Judgement(CallStatus.REFUSED, f"The arguments don't fit: {error}. Correct them and try again.")
+    except Invalid as error:
+        return Judgement(CallStatus.REFUSED, str(error))
+    if any(other.digest == digest and other.status == CallStatus.DENIED for other in stretch.calls):
+        return Judgement(
+            CallStatus.REFUSED,
+            "Exactly this call was denied before in this run. Don't propose it again.",
+            digest,
+        )
+    verdict = evaluate(as_action(stretch.run, tool, call.arguments, tainted=tainted), stretch.config.rules())
+    rule = f"{verdict.rule} ({verdict.why})"
+    match verdict.outcome:
+        case Outcome.ALLOW:
+            return Judgement(CallStatus.APPROVED, digest=digest, rule=rule)
+        case Outcome.DENY:
+            return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
+        case Outcome.REQUIRE:
+            preview = make_preview(tool, context, call.arguments)
+            return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, preview)

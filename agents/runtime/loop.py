@@ -1,0 +1,103 @@
+"""How a run advances: the only orchestrator.
+
+`advance` claims a run and does one committed step after another until the run waits or ends. What to do next is
+decided by `decide.next_action`, a pure function of what is stored; how each thing is done stands in the module that
+its branch names. A worker that dies at any line leaves rows from which the next claim goes on.
+"""
+
+from uuid import UUID
+
+import structlog
+from django.utils import timezone
+
+from agents.exceptions import BadConfig, LeaseLost
+from agents.models import Run
+from agents.runtime import ending, execution, judging, leases, recovery, settling, thinking
+from agents.runtime.asking import AskFailed
+from agents.runtime.decide import (
+    Action,
+    Ask,
+    CallModel,
+    Execute,
+    Finish,
+    Freeze,
+    Judge,
+    Observe,
+    Pause,
+    Plan,
+    Recover,
+    Settle,
+    TakeAnswer,
+    Wait,
+    next_action,
+)
+from agents.runtime.journal import give_back_connection
+from agents.runtime.stretch import Stretch
+from agents.states import RunStatus
+from approvals.exceptions import Halted
+
+log = structlog.get_logger(__name__)
+
+
+def advance(run_id: UUID) -> None:
+    """Carry a run over one stretch: from here to its next wait, or its end. Does nothing if another worker has it."""
+    run = leases.claim(run_id, now=timezone.now())
+    if run is None:
+        return
+    try:
+        _advance(run)
+    except LeaseLost as lost:
+        log.warning("run.lost", run=str(run_id), reason=str(lost))
+    except BaseException:
+        leases.give_back(run)  # the sweeper wakes it again; nothing that was committed is lost
+        raise
+    finally:
+        give_back_connection()
+
+
+def _advance(run: Run) -> None:
+    try:
+        stretch = Stretch.load(run)
+    except BadConfig as error:  # a tool that the version names is gone
+        ending.break_off(run, f"The agent's configuration can't be used: {error}")
+        return
+    while run.status == RunStatus.RUNNING:
+        stretch.refresh()
+        try:
+            _perform(stretch, next_action(stretch.snapshot()))
+        except AskFailed as failed:
+            ending.retry_or_fail(stretch, failed)
+        except Halted as halt:
+            ending.freeze(stretch, str(halt))
+        except ending.Changed:
+            pass  # what it was to wait for is there: look again
+
+
+def _perform(stretch: Stretch, action: Action) -> None:
+    match action:
+        case Plan():
+            thinking.make_plan(stretch)
+        case CallModel():
+            thinking.take_turn(stretch)
+        case Judge():
+            judging.judge_all(stretch)
+        case Settle(call):
+            settling.settle(stretch, stretch.call(call))
+        case Execute(call):
+            execution.execute_once(stretch, stretch.call(call))
+        case Recover(call):
+            recovery.recover(stretch, stretch.call(call))
+        case Observe():
+            thinking.observe(stretch)
+        case Ask():
+            ending.ask_and_wait(stretch)
+        case TakeAnswer():
+            settling.take_answer(stretch)
+        case Wait():
+            ending.wait(stretch, action)
+        case Freeze(reason):
+            ending.freeze(stretch, reason)
+        case Pause():
+            ending.pause(stretch)
+        case Finish():
+            ending.finish(stretch, action)

@@ -1,0 +1,78 @@
+"""After a crash: what a dead worker left goes on through the normal door."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from agents.models import Run, ToolCall
+from agents.runtime.dispatch import wake
+from agents.runtime.execution import MAX_ATTEMPTS
+from agents.runtime.journal import entry, move_call
+from agents.runtime.requesting import ask_what_happened
+from agents.runtime.stretch import Stretch
+from agents.states import WAITING_RUN, CallStatus, RunStatus
+from agents.tools.spec import Effect
+from approvals.actions import expire_due
+from approvals.models import Approval
+from approvals.states import ApprovalStatus
+from traces.recorder import record
+
+
+def recover(stretch: Stretch, call: ToolCall) -> None:
+    """Judge a call whose worker died while it executed it: the effect may have happened, or not.
+
+    A read, and a call whose tool declares that the same key twice has one effect, is claimed again, with the same
+    key. Any other is unknown, and a person is asked: never a silent retry.
+    """
+    tool, now = stretch.tools[call.tool], timezone.now()
+    harmless = tool.idempotent or tool.effect == Effect.READ
+    with entry(stretch.run, "recover", now=now, work_ms=stretch.lap()):
+        if harmless and call.attempts < MAX_ATTEMPTS:
+            move_call(call, CallStatus.APPROVED)
+        else:
+            move_call(call, CallStatus.UNKNOWN)
+            ask_what_happened(stretch, call, tool)
+        record(
+            f"tool_call.{'recovered' if call.status == CallStatus.APPROVED else 'unknown'}",
+            actor=stretch.actor,
+            object_id=call.pk,
+            run_id=stretch.run.pk,
+            data={"tool": call.tool, "attempt": call.attempts},
+        )
+
+
+def sweep(*, now: datetime, limit: int = 500) -> int:
+    """Find what should be moving and isn't, and wake it. Returns how many runs were woken.
+
+    It finds runs whose message was lost, whose worker died, whose retry is due, and whose decision came without
+    anybody hearing of it. It only wakes: the claim decides who works.
+    """
+    expire_due(now=now)
+    idle = Q(lease_until=None) | Q(lease_until__lt=now)
+    stranded = Q(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    due = Q(status=RunStatus.WAITING_RETRY, wake_at__lte=now)
+    requested = ~Q(requested="") & Q(status__in=WAITING_RUN)
+    moving = Run.objects.filter(idle).filter(stranded | due | requested).order_by("created_at")
+    run_ids = list(moving.values_list("pk", flat=True)[:limit]) + _decided(limit)
+    for run_id in run_ids:
+        wake(run_id)
+    return len(run_ids)
+
+
+def _decided(limit: int) -> list[UUID]:
+    """Runs that wait for a person where no request is pending any more for a call, or for the question."""
+    pending = Approval.objects.filter(status=ApprovalStatus.PENDING)
+    calls = ToolCall.objects.filter(
+        ~Exists(pending.filter(call_id=OuterRef("pk"))),
+        run__status=RunStatus.WAITING_APPROVAL,
+        status__in=[CallStatus.PENDING_APPROVAL, CallStatus.UNKNOWN],
+    )
+    asking = Run.objects.filter(
+        ~Exists(pending.filter(run_id=OuterRef("pk"))), status=RunStatus.WAITING_INPUT
+    )
+    return [
+        *calls.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit],
+        *asking.values_list("pk", flat=True)[:limit],
+    ]

@@ -1,0 +1,198 @@
+"""Putting something to people: all that they need to decide, as it stands when it is asked."""
+
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from agents.models import ToolCall
+from agents.runtime.binding import policy_digest
+from agents.runtime.stretch import Stretch
+from agents.states import CallStatus
+from agents.tools.spec import Effect, Preview, Tool, ToolContext
+from approvals.actions import Request, request_approval
+from approvals.digest import digest_of
+from approvals.models import Approval, Kind
+from approvals.policy import Verdict
+from traces.storable import storable
+
+log = structlog.get_logger(__name__)
+
+EVIDENCE_ITEMS = 12
+EVIDENCE_CHARS = 4000
+NEVER = 100 * 365 * 86_400  # s
+
+RECONCILE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "outcome": {
+            "enum": ["happened", "not_happened", "give_up"],
+            "description": "not_happened runs it again with the same key.",
+        },
+        "note": {"type": "string", "maxLength": 2000, "description": "What you found; the agent is told."},
+    },
+    "required": ["outcome"],
+    "additionalProperties": False,
+}
+ANSWER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"answer": {"type": "string", "minLength": 1, "maxLength": 5000}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+
+
+def ask_people(
+    stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict, digest: str, preview: dict[str, Any]
+) -> Approval:
+    """Put a call to the people whom the verdict names; inside a journal entry."""
+    run = stretch.run
+    return request_approval(
+        Request(
+            kind=Kind.ACTION,
+            title=tool.in_words(call.arguments),
+            tool=tool.name,
+            arguments=call.arguments,
+            digest=digest,
+            parameters=tool.parameters,
+            tool_digest=tool.digest,
+            effect=tool.effect,
+            risk=risk_of(tool, tainted=call.tainted),
+            tainted=bool(run.taint_sources),
+            taint_sources=list(run.taint_sources),
+            rule=f"{verdict.rule} ({verdict.why})",
+            policy_digest=policy_digest(run.version),
+            reason=call.step.payload.get("text", ""),
+            context={"task": run.input, "evidence": _evidence(stretch)},
+            preview=preview,
+            agent=stretch.agent,
+            agent_version=run.version.number,
+            run_id=run.pk,
+            call_id=call.pk,
+            subject=run.subject,
+            simulated=run.simulated,
+            role=verdict.role,
+            approvers=verdict.approvers,
+            expires_in=verdict.expires or settings.APPROVAL_SECONDS,
+        ),
+        actor=stretch.actor,
+        now=timezone.now(),
+    )
+
+
+def ask_what_happened(stretch: Stretch, call: ToolCall, tool: Tool) -> Approval:
+    """Ask a person what became of a call whose outcome is unknown; inside a journal entry. It never expires."""
+    run = stretch.run
+    return request_approval(
+        Request(
+            kind=Kind.RECONCILE,
+            title=f"Find out whether this happened: {tool.in_words(call.arguments)}",
+            tool=tool.name,
+            arguments=call.arguments,
+            digest=call.digest,
+            parameters=RECONCILE_SCHEMA,
+            tool_digest=tool.digest,
+            effect=tool.effect,
+            risk="high",
+            tainted=call.tainted,
+            taint_sources=list(run.taint_sources),
+            rule="A call whose outcome is unknown is never repeated by itself.",
+            reason=call.step.payload.get("text", ""),
+            context={
+                "task": run.input,
+                "idempotency_key": call.idempotency_key,
+                "attempts": call.attempts,
+                "started_at": call.started_at.isoformat() if call.started_at else None,
+                "error": call.error or "The worker stopped before it could store what came back.",
+            },
+            agent=stretch.agent,
+            agent_version=run.version.number,
+            run_id=run.pk,
+            call_id=call.pk,
+            subject=run.subject,
+            simulated=run.simulated,
+            expires_in=NEVER,
+        ),
+        actor=stretch.actor,
+        now=timezone.now(),
+    )
+
+
+def ask_question(stretch: Stretch, question: str) -> Approval:
+    """Put the planner's question to an operator; inside a journal entry."""
+    run = stretch.run
+    return request_approval(
+        Request(
+            kind=Kind.QUESTION,
+            title=question,
+            tool="",
+            arguments={},
+            digest=digest_of({"question": question, "run": str(run.pk), "step": stretch.steps[-1].seq}),
+            parameters=ANSWER_SCHEMA,
+            risk="low",
+            tainted=bool(run.taint_sources),
+            taint_sources=list(run.taint_sources),
+            rule="The planner can't tell what is wanted.",
+            context={"task": run.input, "step": stretch.steps[-1].seq},
+            agent=stretch.agent,
+            agent_version=run.version.number,
+            run_id=run.pk,
+            subject=run.subject,
+            simulated=run.simulated,
+            expires_in=settings.APPROVAL_SECONDS,
+        ),
+        actor=stretch.actor,
+        now=timezone.now(),
+    )
+
+
+def make_preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the call would do, as the tool's dry run tells it; a dry run that fails says so instead."""
+    if tool.preview is None:
+        return {}
+    try:
+        preview: Preview = tool.preview(context, arguments)
+    except Exception as error:  # a tool's code may raise anything: the person is told, and decides
+        log.warning("preview.failed", tool=tool.name, error=str(error))
+        return {"error": f"The preview failed: {error}"}
+    return {
+        "summary": preview.summary,
+        "changes": [
+            {"field": change.field, "before": _plain(change.before), "after": _plain(change.after)}
+            for change in preview.changes
+        ],
+        "facts": {name: _plain(value) for name, value in preview.facts.items()},
+    }
+
+
+def risk_of(tool: Tool, *, tainted: bool) -> str:
+    """How much depends on the decision, from what the tool declares."""
+    if tool.effect == Effect.IRREVERSIBLE:
+        return "high"
+    return "medium" if tool.egress or tool.effect == Effect.REVERSIBLE or tainted else "low"
+
+
+def _evidence(stretch: Stretch) -> list[dict[str, Any]]:
+    """What the agent had read when it proposed the call, newest last."""
+    read = [call for call in stretch.calls if call.status == CallStatus.SUCCEEDED]
+    return [
+        {
+            "tool": call.tool,
+            "call_id": str(call.pk),
+            "arguments": call.arguments,
+            "result": _bounded(call.result),
+            "untrusted": call.tool not in stretch.tools or stretch.tools[call.tool].untrusted,
+        }
+        for call in read[-EVIDENCE_ITEMS:]
+    ]
+
+
+def _bounded(value: Any) -> Any:
+    text = str(value)
+    return value if len(text) <= EVIDENCE_CHARS else text[:EVIDENCE_CHARS] + "… (cut)"
+
+
+def _plain(value: Any) -> Any:
+    known = str | int | float | bool | None | list | dict
+    return storable(value if isinstance(value, known) else str(value))

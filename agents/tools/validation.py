@@ -1,0 +1,63 @@
+"""Are these arguments good? First their shape, then their sense; the answer is for the model, or the editor, to act on."""
+
+import difflib
+import json
+from collections.abc import Collection
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from agents.tools.results import ToolFailure
+from agents.tools.spec import Tool, ToolContext
+
+MAX_ARGUMENT_BYTES = 100_000
+
+
+class BadArguments(Exception):
+    """The call can't be done as written; nothing has run. `errors`: {path, message} for each place."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__("; ".join(_say(error) for error in errors))
+        self.errors = errors
+
+
+def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> None:
+    """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check."""
+    size = len(json.dumps(arguments))
+    if size > MAX_ARGUMENT_BYTES:
+        raise BadArguments(
+            [
+                {
+                    "path": [],
+                    "message": f"the arguments have {size} bytes; at most {MAX_ARGUMENT_BYTES} are taken",
+                }
+            ]
+        )
+    errors = [_readable(error) for error in Draft202012Validator(tool.parameters).iter_errors(arguments)]
+    if errors:
+        raise BadArguments(errors)
+    if tool.check is not None:
+        try:
+            tool.check(context, arguments)
+        except (ValueError, ToolFailure) as error:
+            raise BadArguments([{"path": [], "message": str(error)}]) from error
+
+
+def unknown_tool(name: str, known: Collection[str]) -> str:
+    """What to tell a model that calls a tool which it doesn't have."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"There is no tool {name!r}.{hint} Your tools: {', '.join(sorted(known)) or 'none'}."
+
+
+def _readable(error: ValidationError) -> dict[str, Any]:
+    message = error.message if len(error.message) <= 300 else error.message[:300] + "…"
+    if error.validator == "additionalProperties" and isinstance(error.schema, dict):
+        message += f"; known: {', '.join(error.schema.get('properties', {}))}"
+    return {"path": list(error.absolute_path), "message": message}
+
+
+def _say(error: dict[str, Any]) -> str:
+    path = ".".join(str(part) for part in error["path"])
+    return f"{path}: {error['message']}" if path else str(error["message"])
