@@ -1,0 +1,96 @@
+"""What people and programs read of runs: only what they may see."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from agents.exceptions import MissingRun
+from agents.models import Agent, Run, Step, ToolCall
+from agents.states import FINAL_CALL, FINAL_RUN, RunStatus
+from approvals.access import PEOPLE, Actor
+from approvals.models import Approval
+from approvals.states import ApprovalStatus
+
+
+def visible_runs(actor: Actor) -> QuerySet[Run]:
+    """The runs that `actor` may see, with version and agent: people see all, a program those it started."""
+    runs = Run.objects.select_related("version__agent", "started_by")
+    if actor.roles & PEOPLE:
+        return runs
+    return runs.filter(started_by=actor.user)
+
+
+def find_runs(actor: Actor, *, agent: str = "", status: str = "", text: str = "") -> QuerySet[Run]:
+    """The runs that match all that is given.
+
+    `status` is a run status, or `open` for all that are not final. `text` is looked for in input, output and
+    summary; the id of a run finds that run.
+    """
+    runs = visible_runs(actor)
+    if agent:
+        runs = runs.filter(version__agent__name=agent)
+    if status == "open":
+        runs = runs.exclude(status__in=FINAL_RUN)
+    elif status in RunStatus.values:
+        runs = runs.filter(status=status)
+    if text := text.replace("\x00", "").strip():
+        found = Q(input__icontains=text) | Q(output__icontains=text) | Q(summary__icontains=text)
+        if run_id := _uuid(text):
+            found |= Q(pk=run_id)
+        runs = runs.filter(found)
+    return runs
+
+
+def get_run(run_id: UUID | str, *, actor: Actor) -> Run:
+    """The run. Raises MissingRun."""
+    known = run_id if isinstance(run_id, UUID) else _uuid(run_id)
+    run = visible_runs(actor).filter(pk=known).first() if known else None
+    if run is None:
+        raise MissingRun(f"There is no run {run_id} that you may see.")
+    return run
+
+
+def run_steps(run: Run, *, after: int | None = None, again: Collection[int] = ()) -> list[Step]:
+    """The steps in order, each with `tool_calls`, their `approval`, its `decision` and its revisions.
+
+    With `after`, only the steps beyond that number, and those numbered in `again`.
+    """
+    calls = ToolCall.objects.select_related("approval__decision__user").prefetch_related(
+        "approval__revisions", "approval__votes__user"
+    )
+    steps = Step.objects.filter(run=run)
+    if after is not None:
+        steps = steps.filter(Q(seq__gt=after) | Q(seq__in=again))
+    return list(
+        steps.order_by("seq").prefetch_related(Prefetch("tool_calls", queryset=calls.order_by("index")))
+    )
+
+
+def may_change(step: Step) -> bool:
+    """Whether a call of this step, read by `run_steps`, is not final yet."""
+    return any(call.status not in FINAL_CALL for call in step.tool_calls.all())
+
+
+def run_approvals(run: Run) -> QuerySet[Approval]:
+    """All that people were asked on behalf of this run, in order."""
+    return (
+        Approval.objects.filter(run_id=run.pk).select_related("decision__user").order_by("requested_at", "pk")
+    )
+
+
+def pending_approvals(run: Run) -> QuerySet[Approval]:
+    """What this run waits for people to decide."""
+    return run_approvals(run).filter(status=ApprovalStatus.PENDING)
+
+
+def startable_agents() -> QuerySet[Agent]:
+    """The agents of which a run can be started."""
+    return Agent.objects.exclude(live_version=None).select_related("live_version").order_by("name")
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
