@@ -1,13 +1,68 @@
-"""How people get in."""
+"""How people get in and out."""
+
+import hashlib
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import login
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView, LogoutView
+from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from console.people.links import use_link
+
+FAILURES = 10
+WINDOW_SECONDS = 15 * 60
+
+
+class SignInForm(AuthenticationForm):
+    """Name and password; after ten failures from one place within 15 minutes, neither is looked at."""
+
+    error_messages = {
+        "invalid_login": "This name and password don't fit together. Mind capital letters.",
+        "inactive": "This account is switched off. Ask an admin.",
+        "too_many": "Too many failed attempts for this name. Wait 15 minutes, or ask an admin for a sign-in link.",
+    }
+
+    def clean(self) -> dict[str, Any]:
+        key = self._key()
+        if cache.get(key, 0) >= FAILURES:
+            raise ValidationError(self.error_messages["too_many"], code="too_many")
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            if not cache.add(key, 1, WINDOW_SECONDS):
+                cache.incr(key)
+            raise
+        cache.delete(key)
+        return cleaned
+
+    def _key(self) -> str:
+        place = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
+        name = self.cleaned_data.get("username", "").lower()
+        return "sign-in:" + hashlib.sha256(f"{name}\0{place}".encode()).hexdigest()
+
+
+class SignIn(LoginView):
+    """The sign-in page; whoever is in already goes on to where they wanted to go."""
+
+    template_name = "sign_in.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_invalid(form)
+        response.status_code = 429 if form.has_error("__all__", "too_many") else 422
+        return response
+
+
+sign_in = SignIn.as_view()
+sign_out = LogoutView.as_view()
 
 
 @require_GET

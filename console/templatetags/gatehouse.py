@@ -1,0 +1,199 @@
+"""How the console writes things: text that can't hide anything, times, JSON, and what the frame of a page needs."""
+
+import json
+import re
+import unicodedata
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import QuerySet
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
+from approvals.models import Halt
+from approvals.queries import pending_queue, standing_halts
+
+register = template.Library()
+
+# A wall of blanks pushes the real value out of sight; so many in a row are named instead of shown.
+_WALL = re.compile(r"[^\S\n]{16,}|\n(?:[^\S\n]*\n){3,}")
+# Characters that are drawn as nothing although they count as letters or symbols.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\u034f\u17b4\u17b5")
+
+
+def _is_hidden(char: str) -> bool:
+    if char in "\n\t":
+        return False
+    category = unicodedata.category(char)
+    return (
+        category in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")
+        or char in _BLANK
+        or "\U000e0100" <= char <= "\U000e01ef"
+    )
+
+
+def _mark(words: str, title: str) -> str:
+    return format_html('<span class="hidden-char" title="{}">{}</span>', title, words)
+
+
+@register.filter
+def visible(value: Any) -> SafeString:
+    """`value` escaped, with what can't be seen made visible: control and bidirectional characters, walls of blanks."""
+    parts = []
+    text = str(value)
+    position = 0
+    for wall in _WALL.finditer(text):
+        parts.append(_each_visible(text[position : wall.start()]))
+        parts.append(_mark(f"{len(wall[0])} blanks", "A run of blank characters, cut short here."))
+        position = wall.end()
+    parts.append(_each_visible(text[position:]))
+    return mark_safe("".join(parts))  # noqa: S308 (every part is escaped)
+
+
+def _each_visible(text: str) -> str:
+    if not any(map(_is_hidden, text)):
+        return escape(text)
+    return "".join(
+        _mark(f"U+{ord(char):04X}", unicodedata.name(char, "control character").capitalize())
+        if _is_hidden(char)
+        else escape(char)
+        for char in text
+    )
+
+
+@register.filter
+def written(value: Any) -> SafeString:
+    """A JSON value as a person reads it; anything made of parts as indented JSON."""
+    if value is None:
+        return mark_safe('<span class="text-secondary">none</span>')
+    if isinstance(value, bool):
+        return mark_safe("yes" if value else "no")  # noqa: S308 (two constants)
+    if value == "":
+        return mark_safe('<span class="text-secondary">empty</span>')
+    if isinstance(value, dict | list):
+        return format_html('<code class="json">{}</code>', visible(as_json(value)))
+    return visible(value)
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """`value` as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
+
+
+@register.filter
+def excerpt(value: Any, length: int) -> str:
+    """At most `length` characters of `value`; says how many there were."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[:length]} … ({length:,} of {len(text):,} characters)"
+
+
+@register.filter
+def words(name: Any) -> str:
+    """An identifier as words: `waiting_approval` is "waiting approval"."""
+    return str(name).replace("_", " ")
+
+
+def _span(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString:
+    """A past moment in relation to now, exact on hover, kept true by static/time.js."""
+    if moment is None:
+        return SafeString("")
+    past = (timezone.now() - moment).total_seconds()
+    text = "just now" if past < 5 else f"{_span(past)} ago"
+    return format_html(
+        '<time datetime="{}" title="{}" data-relative>{}</time>', moment.isoformat(), exact(moment), text
+    )
+
+
+@register.filter
+def countdown(moment: datetime) -> SafeString:
+    """How long until a moment, exact on hover, kept true by static/time.js."""
+    left = (moment - timezone.now()).total_seconds()
+    if left <= 0:
+        text = "time is up"
+    elif left < 3600:
+        text = f"{int(left) // 60}:{int(left) % 60:02d} left"
+    else:
+        text = f"{_span(left)} left"
+    return format_html(
+        '<time datetime="{}" title="{}" data-countdown class="{}">{}</time>',
+        moment.isoformat(),
+        exact(moment),
+        "is-urgent" if left < 300 else "",
+        text,
+    )
+
+
+@register.filter
+def exact(moment: datetime) -> str:
+    """A moment to the second, in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """An icon of static/vendor/tabler-icons; it says nothing to a screen reader, so put words beside it."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        static("vendor/tabler-icons/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def server_now() -> str:
+    """The server's time, for the browser's countdowns."""
+    return timezone.now().isoformat()
+
+
+@register.simple_tag
+def role_words(user: User | AnonymousUser) -> str:
+    """The roles of a person, as in "operator, admin"."""
+    return ", ".join(sorted(roles_of(user))) or "no role"
+
+
+@register.simple_tag
+def is_person(user: User | AnonymousUser) -> bool:
+    """Whether the console has pages for this user."""
+    return bool(roles_of(user) & PEOPLE)
+
+
+@register.simple_tag
+def is_admin(user: User | AnonymousUser) -> bool:
+    """Whether this user may administer."""
+    return ADMIN in roles_of(user)
+
+
+@register.simple_tag
+def may_halt(user: User | AnonymousUser) -> bool:
+    """Whether this user may press and lift the emergency stop."""
+    return bool(roles_of(user) & {OPERATOR, ADMIN})
+
+
+@register.simple_tag
+def waiting_count(user: User) -> int:
+    """How many requests wait for a person."""
+    return pending_queue(Actor(user)).count()
+
+
+@register.simple_tag
+def halts() -> QuerySet[Halt]:
+    """The emergency stops that hold now."""
+    return standing_halts()
