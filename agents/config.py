@@ -160,5 +160,3 @@ class AgentConfig(Strict):
     def rules(self) -> list[Rule]:
         """The policy as the gate knows it."""
         return [rule.rule() for rule in self.policy]
-
-

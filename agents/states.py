@@ -53,8 +53,13 @@ CLAIMABLE_RUN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING}) | WAITING_RUN
 
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.CANCELLED}),
-    RunStatus.RUNNING: frozenset({RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.PAUSED}) | WAITING_RUN | FINAL_RUN,
-    **{status: frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.CANCELLED}) for status in WAITING_RUN},
+    RunStatus.RUNNING: frozenset({RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.PAUSED})
+    | WAITING_RUN
+    | FINAL_RUN,
+    **{
+        status: frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.CANCELLED})
+        for status in WAITING_RUN
+    },
     RunStatus.PAUSED: frozenset({RunStatus.QUEUED, RunStatus.CANCELLED}),
     **{status: frozenset() for status in FINAL_RUN},
 }

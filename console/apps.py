@@ -7,6 +7,9 @@ class ConsoleConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from console import celery
         from console.people.groups import make_groups
+
+        celery.app.set_default()  # tasks are sent through it from any process
 
         post_migrate.connect(make_groups, sender=self)

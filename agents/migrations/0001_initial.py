@@ -2,205 +2,525 @@
 
 import django.core.validators
 import django.db.models.deletion
-import traces.ids
 from django.conf import settings
 from django.db import migrations, models
 
+import traces.ids
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('approvals', '0001_initial'),
+        ("approvals", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Agent',
+            name="Agent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('\\A[a-z][a-z0-9_-]*\\Z', 'Use lower-case letters, digits, - and _, beginning with a letter.')])),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z][a-z0-9_-]*\\Z",
+                                "Use lower-case letters, digits, - and _, beginning with a letter.",
+                            )
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ('name',),
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='AgentVersion',
+            name="AgentVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('config', models.JSONField(help_text='As agents.config.AgentConfig.')),
-                ('digest', models.CharField(max_length=64)),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('published_at', models.DateTimeField()),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='agents.agent')),
-                ('published_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("config", models.JSONField(help_text="As agents.config.AgentConfig.")),
+                ("digest", models.CharField(max_length=64)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("published_at", models.DateTimeField()),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="agents.agent",
+                    ),
+                ),
+                (
+                    "published_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ('agent', '-number'),
+                "ordering": ("agent", "-number"),
             },
         ),
         migrations.AddField(
-            model_name='agent',
-            name='live_version',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='agents.agentversion'),
+            model_name="agent",
+            name="live_version",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="agents.agentversion",
+            ),
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.UUIDField(default=traces.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('waiting_approval', 'Waiting Approval'), ('waiting_input', 'Waiting Input'), ('waiting_retry', 'Waiting Retry'), ('paused', 'Paused'), ('completed', 'Completed'), ('escalated', 'Escalated'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('loop_detected', 'Loop Detected'), ('limit_exceeded', 'Limit Exceeded')], default='queued', max_length=20)),
-                ('reason', models.TextField(blank=True, help_text='Why it stands where it stands, in words.')),
-                ('input', models.TextField()),
-                ('subject', models.JSONField(default=dict, help_text='On whose behalf: user, customer.')),
-                ('conversation', models.CharField(blank=True, max_length=200)),
-                ('task_type', models.CharField(blank=True, max_length=64)),
-                ('metadata', models.JSONField(default=dict)),
-                ('simulated', models.BooleanField(default=False)),
-                ('taint_sources', models.JSONField(default=list, help_text='What it read that outsiders wrote.')),
-                ('requested', models.CharField(blank=True, help_text='cancel or pause, for the lease holder to do.', max_length=8)),
-                ('output', models.TextField(blank=True)),
-                ('summary', models.TextField(blank=True)),
-                ('confidence', models.FloatField(null=True)),
-                ('turns', models.PositiveIntegerField(default=0)),
-                ('input_tokens', models.PositiveIntegerField(default=0)),
-                ('output_tokens', models.PositiveIntegerField(default=0)),
-                ('cache_read_tokens', models.PositiveIntegerField(default=0)),
-                ('cache_write_tokens', models.PositiveIntegerField(default=0)),
-                ('cost_usd', models.DecimalField(decimal_places=8, default=0, max_digits=14)),
-                ('work_ms', models.PositiveBigIntegerField(default=0, help_text='Time at work; waiting does not count.')),
-                ('model_failures', models.PositiveSmallIntegerField(default=0, help_text='In a row; 0 after an answer.')),
-                ('root_span_id', models.CharField(default=traces.ids.new_span_id, max_length=16)),
-                ('fence', models.PositiveBigIntegerField(default=0, help_text="Counts the claims; a stale holder can't write.")),
-                ('lease_owner', models.CharField(blank=True, max_length=80)),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('wake_at', models.DateTimeField(help_text='When a waiting retry is due.', null=True)),
-                ('created_at', models.DateTimeField()),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('started_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='agents.agentversion')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=traces.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("waiting_approval", "Waiting Approval"),
+                            ("waiting_input", "Waiting Input"),
+                            ("waiting_retry", "Waiting Retry"),
+                            ("paused", "Paused"),
+                            ("completed", "Completed"),
+                            ("escalated", "Escalated"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("loop_detected", "Loop Detected"),
+                            ("limit_exceeded", "Limit Exceeded"),
+                        ],
+                        default="queued",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.TextField(blank=True, help_text="Why it stands where it stands, in words."),
+                ),
+                ("input", models.TextField()),
+                ("subject", models.JSONField(default=dict, help_text="On whose behalf: user, customer.")),
+                ("conversation", models.CharField(blank=True, max_length=200)),
+                ("task_type", models.CharField(blank=True, max_length=64)),
+                ("metadata", models.JSONField(default=dict)),
+                ("simulated", models.BooleanField(default=False)),
+                (
+                    "taint_sources",
+                    models.JSONField(default=list, help_text="What it read that outsiders wrote."),
+                ),
+                (
+                    "requested",
+                    models.CharField(
+                        blank=True, help_text="cancel or pause, for the lease holder to do.", max_length=8
+                    ),
+                ),
+                ("output", models.TextField(blank=True)),
+                ("summary", models.TextField(blank=True)),
+                ("confidence", models.FloatField(null=True)),
+                ("turns", models.PositiveIntegerField(default=0)),
+                ("input_tokens", models.PositiveIntegerField(default=0)),
+                ("output_tokens", models.PositiveIntegerField(default=0)),
+                ("cache_read_tokens", models.PositiveIntegerField(default=0)),
+                ("cache_write_tokens", models.PositiveIntegerField(default=0)),
+                ("cost_usd", models.DecimalField(decimal_places=8, default=0, max_digits=14)),
+                (
+                    "work_ms",
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="Time at work; waiting does not count."
+                    ),
+                ),
+                (
+                    "model_failures",
+                    models.PositiveSmallIntegerField(default=0, help_text="In a row; 0 after an answer."),
+                ),
+                ("root_span_id", models.CharField(default=traces.ids.new_span_id, max_length=16)),
+                (
+                    "fence",
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="Counts the claims; a stale holder can't write."
+                    ),
+                ),
+                ("lease_owner", models.CharField(blank=True, max_length=80)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("wake_at", models.DateTimeField(help_text="When a waiting retry is due.", null=True)),
+                ("created_at", models.DateTimeField()),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "started_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="runs",
+                        to="agents.agentversion",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Step',
+            name="Step",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.PositiveIntegerField()),
-                ('kind', models.CharField(choices=[('plan', 'Plan'), ('model', 'Model'), ('observe', 'Observe'), ('answer', 'Answer')], max_length=16)),
-                ('payload', models.JSONField()),
-                ('span_id', models.CharField(blank=True, max_length=16)),
-                ('created_at', models.DateTimeField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='agents.run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("seq", models.PositiveIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("plan", "Plan"),
+                            ("model", "Model"),
+                            ("observe", "Observe"),
+                            ("answer", "Answer"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("payload", models.JSONField()),
+                ("span_id", models.CharField(blank=True, max_length=16)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="agents.run"
+                    ),
+                ),
             ],
             options={
-                'ordering': ('run', 'seq'),
+                "ordering": ("run", "seq"),
             },
         ),
         migrations.CreateModel(
-            name='ToolCall',
+            name="ToolCall",
             fields=[
-                ('id', models.UUIDField(default=traces.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('index', models.PositiveSmallIntegerField(help_text='Its place among the calls of its step.')),
-                ('provider_call_id', models.CharField(max_length=128)),
-                ('tool', models.CharField(max_length=128)),
-                ('effect', models.CharField(blank=True, max_length=16)),
-                ('proposed_arguments', models.JSONField(help_text='As the model wrote them.')),
-                ('arguments', models.JSONField(help_text='As they run: a person may have edited them.')),
-                ('status', models.CharField(choices=[('proposed', 'Proposed'), ('refused', 'Refused'), ('pending_approval', 'Pending Approval'), ('approved', 'Approved'), ('denied', 'Denied'), ('expired', 'Expired'), ('withdrawn', 'Withdrawn'), ('cancelled', 'Cancelled'), ('executing', 'Executing'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('unknown', 'Unknown'), ('reconciled', 'Reconciled')], default='proposed', max_length=20)),
-                ('digest', models.CharField(blank=True, max_length=64)),
-                ('rule', models.TextField(blank=True, help_text='The rule that judged it, and why.')),
-                ('tainted', models.BooleanField(default=False)),
-                ('claim_fence', models.PositiveBigIntegerField(help_text="The run's fence when it was claimed.", null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('result', models.JSONField(help_text='What the agent is told: type, and data or message.', null=True)),
-                ('error', models.TextField(blank=True)),
-                ('span_id', models.CharField(blank=True, max_length=16)),
-                ('created_at', models.DateTimeField()),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('approval', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='approvals.approval')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tool_calls', to='agents.run')),
-                ('step', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tool_calls', to='agents.step')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=traces.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "index",
+                    models.PositiveSmallIntegerField(help_text="Its place among the calls of its step."),
+                ),
+                ("provider_call_id", models.CharField(max_length=128)),
+                ("tool", models.CharField(max_length=128)),
+                ("effect", models.CharField(blank=True, max_length=16)),
+                ("proposed_arguments", models.JSONField(help_text="As the model wrote them.")),
+                ("arguments", models.JSONField(help_text="As they run: a person may have edited them.")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "Proposed"),
+                            ("refused", "Refused"),
+                            ("pending_approval", "Pending Approval"),
+                            ("approved", "Approved"),
+                            ("denied", "Denied"),
+                            ("expired", "Expired"),
+                            ("withdrawn", "Withdrawn"),
+                            ("cancelled", "Cancelled"),
+                            ("executing", "Executing"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("unknown", "Unknown"),
+                            ("reconciled", "Reconciled"),
+                        ],
+                        default="proposed",
+                        max_length=20,
+                    ),
+                ),
+                ("digest", models.CharField(blank=True, max_length=64)),
+                ("rule", models.TextField(blank=True, help_text="The rule that judged it, and why.")),
+                ("tainted", models.BooleanField(default=False)),
+                (
+                    "claim_fence",
+                    models.PositiveBigIntegerField(
+                        help_text="The run's fence when it was claimed.", null=True
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "result",
+                    models.JSONField(
+                        help_text="What the agent is told: type, and data or message.", null=True
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("span_id", models.CharField(blank=True, max_length=16)),
+                ("created_at", models.DateTimeField()),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "approval",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="approvals.approval",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tool_calls",
+                        to="agents.run",
+                    ),
+                ),
+                (
+                    "step",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tool_calls",
+                        to="agents.step",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('step', 'index'),
+                "ordering": ("step", "index"),
             },
         ),
         migrations.AddConstraint(
-            model_name='agentversion',
-            constraint=models.UniqueConstraint(fields=('agent', 'number'), name='agent_version_number'),
+            model_name="agentversion",
+            constraint=models.UniqueConstraint(fields=("agent", "number"), name="agent_version_number"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['-created_at', '-id'], name='run_newest'),
+            model_name="run",
+            index=models.Index(fields=["-created_at", "-id"], name="run_newest"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status__in', ['queued', 'running', 'waiting_approval', 'waiting_input', 'waiting_retry'])), fields=['status', 'lease_until'], name='run_moving'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ["queued", "running", "waiting_approval", "waiting_input", "waiting_retry"],
+                    )
+                ),
+                fields=["status", "lease_until"],
+                name="run_moving",
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('lease_owner', ''), _negated=True), fields=['lease_owner'], name='run_owner'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("lease_owner", ""), _negated=True),
+                fields=["lease_owner"],
+                name="run_owner",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'waiting_approval', 'waiting_input', 'waiting_retry', 'paused', 'completed', 'escalated', 'failed', 'cancelled', 'loop_detected', 'limit_exceeded'])), name='run_status'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "queued",
+                            "running",
+                            "waiting_approval",
+                            "waiting_input",
+                            "waiting_retry",
+                            "paused",
+                            "completed",
+                            "escalated",
+                            "failed",
+                            "cancelled",
+                            "loop_detected",
+                            "limit_exceeded",
+                        ],
+                    )
+                ),
+                name="run_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('status__in', ['cancelled', 'completed', 'escalated', 'failed', 'limit_exceeded', 'loop_detected'])), models.Q(models.Q(('status__in', ['cancelled', 'completed', 'escalated', 'failed', 'limit_exceeded', 'loop_detected']), _negated=True), ('ended_at__isnull', True)), _connector='OR'), name='run_ended_when_final'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("ended_at__isnull", False),
+                        (
+                            "status__in",
+                            [
+                                "cancelled",
+                                "completed",
+                                "escalated",
+                                "failed",
+                                "limit_exceeded",
+                                "loop_detected",
+                            ],
+                        ),
+                    ),
+                    models.Q(
+                        models.Q(
+                            (
+                                "status__in",
+                                [
+                                    "cancelled",
+                                    "completed",
+                                    "escalated",
+                                    "failed",
+                                    "limit_exceeded",
+                                    "loop_detected",
+                                ],
+                            ),
+                            _negated=True,
+                        ),
+                        ("ended_at__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="run_ended_when_final",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_until__isnull', False), ('status', 'running')), models.Q(models.Q(('status', 'running'), _negated=True), ('lease_until__isnull', True)), _connector='OR'), name='run_leased_when_running'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("lease_until__isnull", False), ("status", "running")),
+                    models.Q(models.Q(("status", "running"), _negated=True), ("lease_until__isnull", True)),
+                    _connector="OR",
+                ),
+                name="run_leased_when_running",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'waiting_retry'), _negated=True), ('wake_at__isnull', False), _connector='OR'), name='run_retry_has_a_time'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "waiting_retry"), _negated=True),
+                    ("wake_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="run_retry_has_a_time",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(('requested__in', ['', 'cancel', 'pause'])), name='run_requested'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("requested__in", ["", "cancel", "pause"])), name="run_requested"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('run', 'seq'), name='step_seq'),
+            model_name="step",
+            constraint=models.UniqueConstraint(fields=("run", "seq"), name="step_seq"),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['plan', 'model', 'observe', 'answer'])), name='step_kind'),
+            model_name="step",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("kind__in", ["plan", "model", "observe", "answer"])), name="step_kind"
+            ),
         ),
         migrations.AddIndex(
-            model_name='toolcall',
-            index=models.Index(fields=['tool', '-created_at'], name='call_tool'),
+            model_name="toolcall",
+            index=models.Index(fields=["tool", "-created_at"], name="call_tool"),
         ),
         migrations.AddIndex(
-            model_name='toolcall',
-            index=models.Index(condition=models.Q(('approval__isnull', False)), fields=['approval'], name='call_approval'),
+            model_name="toolcall",
+            index=models.Index(
+                condition=models.Q(("approval__isnull", False)), fields=["approval"], name="call_approval"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='toolcall',
-            constraint=models.UniqueConstraint(fields=('step', 'index'), name='call_index'),
+            model_name="toolcall",
+            constraint=models.UniqueConstraint(fields=("step", "index"), name="call_index"),
         ),
         migrations.AddConstraint(
-            model_name='toolcall',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['proposed', 'refused', 'pending_approval', 'approved', 'denied', 'expired', 'withdrawn', 'cancelled', 'executing', 'succeeded', 'failed', 'unknown', 'reconciled'])), name='call_status'),
+            model_name="toolcall",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "proposed",
+                            "refused",
+                            "pending_approval",
+                            "approved",
+                            "denied",
+                            "expired",
+                            "withdrawn",
+                            "cancelled",
+                            "executing",
+                            "succeeded",
+                            "failed",
+                            "unknown",
+                            "reconciled",
+                        ],
+                    )
+                ),
+                name="call_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='toolcall',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'executing'), _negated=True), models.Q(('claim_fence__isnull', False), ('digest__gt', ''), ('rule__gt', ''), ('started_at__isnull', False)), _connector='OR'), name='call_judged_and_claimed_before_it_executes'),
+            model_name="toolcall",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "executing"), _negated=True),
+                    models.Q(
+                        ("claim_fence__isnull", False),
+                        ("digest__gt", ""),
+                        ("rule__gt", ""),
+                        ("started_at__isnull", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="call_judged_and_claimed_before_it_executes",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='toolcall',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'pending_approval'), _negated=True), ('approval__isnull', False), _connector='OR'), name='call_pending_has_approval'),
+            model_name="toolcall",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "pending_approval"), _negated=True),
+                    ("approval__isnull", False),
+                    _connector="OR",
+                ),
+                name="call_pending_has_approval",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='toolcall',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['succeeded', 'failed']), _negated=True), ('claim_fence__isnull', False), _connector='OR'), name='call_claimed_before_result'),
+            model_name="toolcall",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ["succeeded", "failed"]), _negated=True),
+                    ("claim_fence__isnull", False),
+                    _connector="OR",
+                ),
+                name="call_claimed_before_result",
+            ),
         ),
     ]

@@ -16,7 +16,9 @@ class Agent(models.Model):
         max_length=64,
         unique=True,
         validators=[
-            RegexValidator(r"\A[a-z][a-z0-9_-]*\Z", "Use lower-case letters, digits, - and _, beginning with a letter.")
+            RegexValidator(
+                r"\A[a-z][a-z0-9_-]*\Z", "Use lower-case letters, digits, - and _, beginning with a letter."
+            )
         ],
     )
     live_version = models.ForeignKey("AgentVersion", null=True, on_delete=models.PROTECT, related_name="+")

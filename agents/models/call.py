@@ -51,7 +51,8 @@ class ToolCall(models.Model):
                 name="call_pending_has_approval",
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=[CallStatus.SUCCEEDED, CallStatus.FAILED]) | Q(claim_fence__isnull=False),
+                condition=~Q(status__in=[CallStatus.SUCCEEDED, CallStatus.FAILED])
+                | Q(claim_fence__isnull=False),
                 name="call_claimed_before_result",
             ),
         ]

@@ -24,7 +24,9 @@ class Run(models.Model):
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     simulated = models.BooleanField(default=False)
     taint_sources = models.JSONField(default=list, help_text="What it read that outsiders wrote.")
-    requested = models.CharField(max_length=8, blank=True, help_text="cancel or pause, for the lease holder to do.")
+    requested = models.CharField(
+        max_length=8, blank=True, help_text="cancel or pause, for the lease holder to do."
+    )
 
     output = models.TextField(blank=True)
     summary = models.TextField(blank=True)
@@ -40,7 +42,9 @@ class Run(models.Model):
     model_failures = models.PositiveSmallIntegerField(default=0, help_text="In a row; 0 after an answer.")
 
     root_span_id = models.CharField(max_length=16, default=new_span_id)
-    fence = models.PositiveBigIntegerField(default=0, help_text="Counts the claims; a stale holder can't write.")
+    fence = models.PositiveBigIntegerField(
+        default=0, help_text="Counts the claims; a stale holder can't write."
+    )
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_until = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True, help_text="When a waiting retry is due.")
@@ -52,7 +56,9 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
             models.Index(
-                fields=["status", "lease_until"], name="run_moving", condition=Q(status__in=sorted(CLAIMABLE_RUN))
+                fields=["status", "lease_until"],
+                name="run_moving",
+                condition=Q(status__in=sorted(CLAIMABLE_RUN)),
             ),
             models.Index(fields=["lease_owner"], name="run_owner", condition=~Q(lease_owner="")),
         ]
@@ -69,7 +75,8 @@ class Run(models.Model):
                 name="run_leased_when_running",
             ),
             models.CheckConstraint(
-                condition=~Q(status=RunStatus.WAITING_RETRY) | Q(wake_at__isnull=False), name="run_retry_has_a_time"
+                condition=~Q(status=RunStatus.WAITING_RETRY) | Q(wake_at__isnull=False),
+                name="run_retry_has_a_time",
             ),
             models.CheckConstraint(condition=Q(requested__in=["", "cancel", "pause"]), name="run_requested"),
         ]

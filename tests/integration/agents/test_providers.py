@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from agents.providers.anthropic import AnthropicProvider
-from agents.providers.base import Finish, Message, ModelRequest, Provider, ProposedCall, ToolSchema
+from agents.providers.base import Finish, Message, ModelRequest, ProposedCall, Provider, ToolSchema
 from agents.providers.openai import OpenAIProvider
 from agents.simulator.scripts import parse_scripts
 from agents.simulator.server import SimulatorServer

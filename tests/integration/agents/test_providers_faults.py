@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -192,7 +193,7 @@ def test_many_calls_come_in_one_turn(ask: Ask, simulator: SimulatorServer) -> No
 
 
 def test_every_fault_is_covered() -> None:
-    tested = open(__file__, encoding="utf-8").read()  # noqa: PTH123, SIM115
+    tested = Path(__file__).read_text(encoding="utf-8")
     assert [kind.name for kind in FaultKind if f"FaultKind.{kind.name}" not in tested] == []
 
 

@@ -1,0 +1,70 @@
+"""The small world that tests share: people, agents with scripted models, and runs."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+
+from agents.actions import publish, start_run
+from agents.models import AgentVersion, Run, ToolCall
+from agents.runtime.loop import advance
+from approvals.access import Actor
+from approvals.models import Approval
+
+TOOLS = (
+    "get_balance",
+    "read_mail",
+    "add_note",
+    "pay",
+    "pay_once",
+    "lose_reply",
+    "fail_cleanly",
+    "break_off",
+    "return_oddities",
+)
+
+
+def person(name: str, *roles: str) -> User:
+    """A person with these roles; made where missing."""
+    user, _ = User.objects.get_or_create(username=name)
+    user.groups.set([Group.objects.get_or_create(name=role)[0] for role in roles])
+    return User.objects.get(pk=user.pk)  # roles are kept on the object
+
+
+def operator(name: str = "ana") -> Actor:
+    """An operator in the browser."""
+    return Actor(user=person(name, "operator"))
+
+
+def publish_agent(name: str = "teller", **changes: Any) -> AgentVersion:
+    """An agent with all test tools and a scripted model; `changes` go over its configuration."""
+    config: dict[str, Any] = {
+        "purpose": "Pays what is owed.",
+        "instructions": "Look before you pay.",
+        "pattern": "react",
+        "models": {"executor": "scripted:test"},
+        "tools": [{"python": f"tests.tools.{tool}"} for tool in TOOLS],
+    }
+    version, _ = publish(name=name, config=config | changes, actor=None)
+    return version
+
+
+def start(agent: str = "teller", **values: Any) -> Run:
+    """A queued run; advance it by `carry_on`."""
+    return start_run(agent=agent, **{"input": "Pay what we owe to acme.", **values})
+
+
+def carry_on(run: Run) -> Run:
+    """Carry the run to its next wait or its end, as a worker does."""
+    advance(run.pk)
+    return Run.objects.get(pk=run.pk)
+
+
+def pending(run: Run) -> Approval:
+    """The one request of the run that waits for a person."""
+    return Approval.objects.get(run_id=run.pk, status="pending")
+
+
+def calls(run: Run) -> list[tuple[str, str]]:
+    """Tool and status of the run's calls, in order."""
+    rows = ToolCall.objects.filter(run=run).order_by("step__seq", "index")
+    return [(call.tool, call.status) for call in rows]
