@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
+from console.api.service import api
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
@@ -20,5 +21,6 @@ urlpatterns = [
     path("halt/lift", lift, name="lift-halt"),
     path("inbox", inbox, name="inbox"),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
+    path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]

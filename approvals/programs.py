@@ -1,0 +1,73 @@
+"""Requests of agents that run elsewhere: another program asks, people decide here, the program acts."""
+
+from datetime import datetime
+from typing import Any
+
+from approvals.access import Actor
+from approvals.actions import Request, request_approval
+from approvals.digest import action_digest
+from approvals.models import Approval, Kind
+
+RISKS = {"read": "low", "reversible": "medium", "irreversible": "high"}
+_TYPES: dict[type, str] = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def ask_for_program(
+    *,
+    actor: Actor,
+    tool: str,
+    arguments: dict[str, Any],
+    effect: str,
+    reason: str = "",
+    context: dict[str, Any] | None = None,
+    expires_in: float,
+    now: datetime,
+) -> Approval:
+    """Put another program's action to one operator. `expires_in` is in s. Raises Invalid.
+
+    What it sends is content of an outsider: shown as such, and it never decides who is asked.
+    """
+    asker = actor.user.get_username()
+    evidence = {"tool": asker, "call_id": "", "arguments": {}, "result": context, "untrusted": True}
+    return request_approval(
+        Request(
+            kind=Kind.ACTION,
+            title=f"Let {asker} call {tool}",
+            tool=tool,
+            arguments=arguments,
+            digest=action_digest(
+                tool=tool, tool_digest="", arguments=arguments, subject={}, policy_digest=""
+            ),
+            parameters=schema_of(arguments),
+            effect=effect,
+            risk=RISKS[effect],
+            tainted=True,
+            taint_sources=[asker],
+            rule=f"{asker} asks for approval",
+            reason=reason,
+            context={"task": "", "evidence": [evidence] if context else []},
+            requested_by=actor.user,
+            expires_in=expires_in,
+        ),
+        actor=str(actor),
+        now=now,
+    )
+
+
+def schema_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What an edit may do to arguments whose tool we don't know: other values of the same kind, no other names."""
+    return {
+        "type": "object",
+        "properties": {
+            name: {} if value is None else {"type": _TYPES[type(value)]} for name, value in arguments.items()
+        },
+        "required": list(arguments),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,133 @@
+"""Approvals: other programs ask, people decide."""
+
+from functools import partial
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Query, Router
+from ninja.responses import Status
+
+from agents.decisions import decide as take_decision
+from approvals import actions
+from approvals.access import get_approval, visible_approvals
+from approvals.models import Approval, Decision
+from approvals.programs import ask_for_program
+from approvals.states import ApprovalStatus
+from console.api.auth import actor_of
+from console.api.idempotency import IdempotencyKey, create_once
+from console.api.paging import PageQuery, page
+from console.api.shapes import ApprovalIn, ApprovalList, ApprovalOut, Because, DecisionIn, DecisionOut
+from console.api.waiting import Wait, wait_until
+from console.people.roles import DOERS, require_any
+
+router = Router(tags=["approvals"])
+
+
+class ApprovalQuery(PageQuery):
+    """Which approvals."""
+
+    status: ApprovalStatus | None = Query(None)
+    run: UUID | None = Query(None)
+
+
+@router.post("", response={201: ApprovalOut}, operation_id="request_approval", summary="Ask for approval")
+def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey = "") -> Status[object]:
+    """Another program's agent wants to act: it asks here, waits with `?wait=`, and acts when it reads `approved`.
+
+    What may then be done is what `arguments` say, which a person may have edited.
+    """
+    actor = actor_of(request)
+    require_any(actor, DOERS, to="ask for approval")
+
+    def create() -> ApprovalOut:
+        values = body.model_dump()
+        expires_in = values.pop("expires_in") or settings.APPROVAL_SECONDS
+        return shape_approval(ask_for_program(actor=actor, now=timezone.now(), expires_in=expires_in, **values))
+
+    return create_once(request, idempotency_key, create)
+
+
+@router.get("", response=ApprovalList, operation_id="list_approvals", summary="List approvals")
+def listing(request: HttpRequest, query: Query[ApprovalQuery]) -> ApprovalList:
+    """Newest first; a service sees those that it asked for."""
+    rows = visible_approvals(actor_of(request)).select_related("decision__user")
+    if query.status is not None:
+        rows = rows.filter(status=query.status)
+    if query.run is not None:
+        rows = rows.filter(run_id=query.run)
+    found = page(rows, query, time="requested_at")
+    return ApprovalList(items=[shape_approval(approval) for approval in found.rows], next=found.next)
+
+
+@router.get("/{approval_id}", response=ApprovalOut, operation_id="get_approval", summary="Read an approval")
+async def read(request: HttpRequest, approval_id: UUID, wait: Wait = 0) -> ApprovalOut:
+    """With `wait`, answers when it is no longer pending, at the latest after so many seconds."""
+    load = partial(get_approval, approval_id, actor=actor_of(request))
+    approval = await sync_to_async(load)()
+    if wait and approval.status == ApprovalStatus.PENDING:
+        pending = Approval.objects.filter(pk=approval_id, status=ApprovalStatus.PENDING)
+        await wait_until(lambda: not pending.all().exists(), seconds=wait)
+        approval = await sync_to_async(load)()
+    return await sync_to_async(shape_approval)(approval)
+
+
+@router.post("/{approval_id}/decision", response=ApprovalOut, operation_id="decide", summary="Decide")
+def decide(request: HttpRequest, approval_id: UUID, body: DecisionIn) -> ApprovalOut:
+    """For people whose token has the scope `decide`. A digest that is no longer the shown one is refused with 409."""
+    approval = take_decision(approval_id=approval_id, actor=actor_of(request), **body.model_dump())
+    return shape_approval(approval)
+
+
+@router.post(
+    "/{approval_id}/withdraw", response=ApprovalOut, operation_id="withdraw_approval", summary="Withdraw a request"
+)
+def withdraw(request: HttpRequest, approval_id: UUID, body: Because | None = None) -> ApprovalOut:
+    """By who asked, while it is pending."""
+    reason = body.reason if body else ""
+    approval = actions.withdraw(approval_id, actor=actor_of(request), reason=reason, now=timezone.now())
+    return shape_approval(approval)
+
+
+def shape_approval(approval: Approval) -> ApprovalOut:
+    """An approval as the API tells it."""
+    return ApprovalOut(
+        id=approval.pk,
+        kind=approval.kind,
+        status=approval.status,
+        title=approval.title,
+        tool=approval.tool,
+        arguments=approval.arguments,
+        digest=approval.digest,
+        effect=approval.effect,
+        risk=approval.risk,
+        reason=approval.reason,
+        rule=approval.rule,
+        tainted=approval.tainted,
+        run=approval.run_id,
+        agent=approval.agent,
+        approvers=approval.approvers,
+        url=f"{settings.BASE_URL}/inbox/{approval.pk}",
+        requested_at=approval.requested_at,
+        expires_at=approval.expires_at,
+        resolved_at=approval.resolved_at,
+        decision=_shape_decision(approval),
+    )
+
+
+def _shape_decision(approval: Approval) -> DecisionOut | None:
+    try:
+        decision = approval.decision
+    except Decision.DoesNotExist:
+        return None
+    return DecisionOut(
+        decision=decision.verdict,
+        by=decision.user.get_username(),
+        via=decision.via,
+        reason=decision.reason,
+        answer=decision.answer,
+        digest=decision.digest,
+        decided_at=decision.decided_at,
+    )

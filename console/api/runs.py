@@ -1,0 +1,201 @@
+"""Runs."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from functools import partial
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db.models import Prefetch
+from django.http import HttpRequest
+from ninja import Query, Router
+from ninja.responses import Status
+
+from agents import actions
+from agents.models import Run, Step, ToolCall
+from agents.queries import find_runs, get_run
+from agents.states import FINAL_RUN, RunStatus
+from approvals.access import Actor
+from approvals.models import Approval
+from approvals.states import ApprovalStatus
+from console.api.auth import actor_of
+from console.api.idempotency import IdempotencyKey, create_once
+from console.api.paging import PageQuery, page
+from console.api.shapes import (
+    Because,
+    RunIn,
+    RunList,
+    RunOut,
+    RunStarted,
+    StepList,
+    StepOut,
+    ToolCallList,
+    ToolCallOut,
+    Usage,
+)
+from console.api.waiting import Wait, wait_until
+from console.people.roles import DOERS, require_any
+
+router = Router(tags=["runs"])
+
+SETTLED = FINAL_RUN | {RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT, RunStatus.PAUSED}
+
+
+class RunQuery(PageQuery):
+    """Which runs."""
+
+    agent: str = Query("", max_length=64, pattern=r"^[a-z0-9_-]*$")
+    status: RunStatus | None = Query(None)
+
+
+@router.post("", response={201: RunStarted}, operation_id="start_run", summary="Start a run")
+def start(request: HttpRequest, body: RunIn, idempotency_key: IdempotencyKey = "") -> Status[object]:
+    """Queues a run of the agent's live version. What it says counts as written by an outsider."""
+    actor = actor_of(request)
+    require_any(actor, DOERS, to="start runs")
+
+    def create() -> RunStarted:
+        run = actions.start_run(**body.model_dump(), started_by=actor.user)
+        return RunStarted(id=run.pk, status=run.status, trace_id=run.trace_id, url=run_url(run.pk))
+
+    return create_once(request, idempotency_key, create)
+
+
+@router.get("", response=RunList, operation_id="list_runs", summary="List runs")
+def listing(request: HttpRequest, query: Query[RunQuery]) -> RunList:
+    """Newest first; a service sees those that it started."""
+    rows = find_runs(actor_of(request), agent=query.agent, status=query.status or "")
+    found = page(rows, query, time="created_at")
+    return RunList(items=shape_runs(found.rows), next=found.next)
+
+
+@router.get("/{run_id}", response=RunOut, operation_id="get_run", summary="Read a run")
+async def read(request: HttpRequest, run_id: UUID, wait: Wait = 0) -> RunOut:
+    """With `wait`, answers when the status is final or a person is awaited, at the latest after so many seconds."""
+    load = partial(_load, run_id, actor_of(request))
+    run = await sync_to_async(load)()
+    if wait and run.status not in SETTLED:
+        await wait_until(lambda: Run.objects.filter(pk=run_id, status__in=SETTLED).exists(), seconds=wait)
+        return await sync_to_async(lambda: shape_run(load()))()
+    return await sync_to_async(shape_run)(run)
+
+
+@router.get("/{run_id}/steps", response=StepList, operation_id="list_steps", summary="List a run's steps")
+def steps(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> StepList:
+    """Oldest first."""
+    run = get_run(run_id, actor=actor_of(request))
+    calls = Prefetch("tool_calls", ToolCall.objects.order_by("index").only("id", "step_id"))
+    found = page(Step.objects.filter(run=run).prefetch_related(calls), query, time="created_at", oldest_first=True)
+    items = [
+        StepOut(
+            seq=step.seq,
+            kind=step.kind,
+            payload=step.payload,
+            tool_calls=[call.pk for call in step.tool_calls.all()],
+            created_at=step.created_at,
+        )
+        for step in found.rows
+    ]
+    return StepList(items=items, next=found.next)
+
+
+@router.get(
+    "/{run_id}/tool-calls", response=ToolCallList, operation_id="list_tool_calls", summary="List a run's tool calls"
+)
+def tool_calls(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> ToolCallList:
+    """Oldest first."""
+    run = get_run(run_id, actor=actor_of(request))
+    rows = ToolCall.objects.filter(run=run).select_related("step")
+    found = page(rows, query, time="created_at", oldest_first=True)
+    items = [
+        ToolCallOut(
+            id=call.pk,
+            step=call.step.seq,
+            tool=call.tool,
+            effect=call.effect,
+            status=call.status,
+            arguments=call.arguments,
+            proposed_arguments=call.proposed_arguments,
+            digest=call.digest,
+            rule=call.rule,
+            tainted=call.tainted,
+            approval=call.approval_id,
+            result=call.result,
+            created_at=call.created_at,
+            started_at=call.started_at,
+            ended_at=call.ended_at,
+        )
+        for call in found.rows
+    ]
+    return ToolCallList(items=items, next=found.next)
+
+
+@router.post("/{run_id}/cancel", response=RunOut, operation_id="cancel_run", summary="Cancel a run")
+def cancel(request: HttpRequest, run_id: UUID, body: Because | None = None) -> RunOut:
+    """It ends at its next step; what it still asked people is cancelled."""
+    reason = body.reason if body else ""
+    return shape_run(actions.cancel_run(run_id=run_id, actor=actor_of(request), reason=reason))
+
+
+@router.post("/{run_id}/pause", response=RunOut, operation_id="pause_run", summary="Pause a run")
+def pause(request: HttpRequest, run_id: UUID) -> RunOut:
+    """It stops at its next step until it is resumed."""
+    return shape_run(actions.pause_run(run_id=run_id, actor=actor_of(request)))
+
+
+@router.post("/{run_id}/resume", response=RunOut, operation_id="resume_run", summary="Resume a run")
+def resume(request: HttpRequest, run_id: UUID) -> RunOut:
+    """Lets a paused run go on."""
+    return shape_run(actions.resume_run(run_id=run_id, actor=actor_of(request)))
+
+
+def run_url(run_id: UUID) -> str:
+    """The run's page in the console."""
+    return f"{settings.BASE_URL}/runs/{run_id}"
+
+
+def shape_run(run: Run) -> RunOut:
+    """A run as the API and `runs start --json` tell it."""
+    return shape_runs([run])[0]
+
+
+def shape_runs(runs: Collection[Run]) -> list[RunOut]:
+    """Several runs, with one look for what they wait for."""
+    waiting: dict[UUID | None, list[UUID]] = defaultdict(list)
+    pending = Approval.objects.filter(run_id__in=[run.pk for run in runs], status=ApprovalStatus.PENDING)
+    for approval_id, run_id in pending.order_by("requested_at", "pk").values_list("pk", "run_id"):
+        waiting[run_id].append(approval_id)
+    return [_shape(run, waiting[run.pk]) for run in runs]
+
+
+def _load(run_id: UUID, actor: Actor) -> Run:
+    return get_run(run_id, actor=actor)
+
+
+def _shape(run: Run, pending: list[UUID]) -> RunOut:
+    return RunOut(
+        id=run.pk,
+        agent=run.version.agent.name,
+        version=run.version.number,
+        status=run.status,
+        reason=run.reason,
+        output=run.output or None,
+        confidence=run.confidence,
+        usage=Usage(
+            input_tokens=run.input_tokens,
+            output_tokens=run.output_tokens,
+            cache_read_tokens=run.cache_read_tokens,
+            cache_write_tokens=run.cache_write_tokens,
+            turns=run.turns,
+        ),
+        cost_usd=float(run.cost_usd),
+        pending_approvals=pending,
+        trace_id=run.trace_id,
+        conversation=run.conversation,
+        simulated=run.simulated,
+        url=run_url(run.pk),
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+    )

@@ -1,0 +1,47 @@
+"""What the console keeps for itself: the tokens of programs, and the answers that it has given to them."""
+
+from django.conf import settings
+from django.db import models
+
+
+class ApiToken(models.Model):
+    """A bearer token. Only its SHA-256 is kept; the token itself was shown once, when it was made."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    role = models.CharField(
+        max_length=16, help_text="What it may do is this role's, and only while its user has it."
+    )
+    scopes = models.JSONField(default=list, help_text="What it may do beyond asking: decide.")
+    prefix = models.CharField(max_length=12, help_text="How it begins, to tell it from others.")
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, help_text="Exact to a minute.")
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.role})"
+
+
+class IdempotencyRecord(models.Model):
+    """The answer to a creating request that named a key: whoever sends it again gets the same.
+
+    It is written in the transaction that creates what was asked for: there is never one without the other.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200)
+    request_digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotency_key")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_age")]
+
+    def __str__(self) -> str:
+        return self.key
