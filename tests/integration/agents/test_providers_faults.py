@@ -65,11 +65,12 @@ def streamed(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def ask(provider: Provider, streamed: bool, simulator: SimulatorServer) -> Iterator[Ask]:
     def call(user: str = "hello", **settings: Any) -> Any:
+        given: dict[str, Any] = {"tools": (TOOL,), "timeout": 5.0} | settings
         request = ModelRequest(
             model="claude-haiku-4-5",
             system="# Role: executor",
             messages=(Message("user", user),),
-            **{"tools": (TOOL,), "timeout": 5.0} | settings,
+            **given,
         )
         return provider.complete(request, on_text=(lambda piece: None) if streamed else None)
 
