@@ -48,6 +48,11 @@ class Installation:
         manage = environment.ROOT / "manage.py"
         return [sys.executable, str(manage), "up", "--port", str(self.port), "--workers", "1", *options]
 
+    def manage(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run another command beside `up`."""
+        words = [sys.executable, str(environment.ROOT / "manage.py"), *command]
+        return subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=60, check=False)
+
     def refuse(self, *options: str) -> str:
         """Start `up` where it has to refuse; the line that it says."""
         command = self.command(*options)
@@ -157,6 +162,12 @@ def test_a_life(installation: Installation) -> None:
     installation.child("valkey-server").kill()
     wait_until(lambda: "valkey was killed" in installation.said and installation.is_ready(), seconds=30)
 
+    doctor = installation.manage("doctor")
+    assert (doctor.returncode, doctor.stdout.splitlines()[-1]) == (0, "All is well."), doctor.stdout
+    logs = "".join(log.read_text() for log in (installation.home / "logs").iterdir())
+    assert (installation.home / "secret_key").read_text() not in logs
+    assert "/sign-in/" not in logs
+
     installation.sql("CREATE TABLE keepsake AS SELECT 1 AS number")
     begun = time.monotonic()
     assert installation.stop(signal.SIGTERM) == []
@@ -226,11 +237,22 @@ def test_outside_services_that_do_not_answer(installation: Installation) -> None
 
 
 def test_commands_say_what_to_start(installation: Installation) -> None:
-    command = [sys.executable, str(environment.ROOT / "manage.py"), "showmigrations"]
-    ended = subprocess.run(
-        command, env=installation.env, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = installation.manage("showmigrations")
     assert ended.returncode == 1
     assert ended.stderr.strip() == (
         "The database does not answer: start it with make up, in another shell, and leave that running."
     )
+    doctor = installation.manage("doctor")
+    assert doctor.returncode == 1
+    assert "!!  database: does not answer" in doctor.stdout
+    assert "Start it with make up" in doctor.stdout
+
+
+def test_up_ends_with_the_make_that_started_it(installation: Installation) -> None:
+    """Even a SIGKILL of make, which can't pass it on, stops all."""
+    installation.env["GATEHOUSE_STOP_WITH_PARENT"] = "1"
+    with installation.output.open("w") as output:
+        make = ["sh", "-c", '"$@"; exit', "make", *installation.command()]
+        installation.process = psutil.Popen(make, env=installation.env, stdout=output, stderr=output)
+    wait_until(lambda: "bringing the tables" in installation.said, seconds=60)
+    assert installation.stop(signal.SIGKILL) == []
