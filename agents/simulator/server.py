@@ -64,19 +64,23 @@ class SimulatorServer:
 def serve(scripts: Sequence[Script], *, host: str, port: int) -> None:
     """Run the simulator in this process until SIGTERM or Ctrl-C. Raises OSError where the port is taken."""
     listening = bound(host, port)
-    sys.stdout.write(f"ready http://{host}:{listening.getsockname()[1]} scripts {len(scripts)}\n")
-    sys.stdout.flush()
     with suppress(KeyboardInterrupt):
+        sys.stdout.write(f"ready http://{host}:{listening.getsockname()[1]} scripts {len(scripts)}\n")
+        sys.stdout.flush()
         _Server(config(scripts, FaultQueue())).run(sockets=[listening])
 
 
 def config(scripts: Sequence[Script], faults: FaultQueue) -> uvicorn.Config:
-    """How uvicorn runs it: silent, since hanging up in the middle is one of its faults, and quick to stop."""
+    """How uvicorn runs it: silent, since hanging up in the middle is one of its faults, and quick to stop.
+
+    Idle connections are kept longer than clients keep them, so that none is closed just as it is used again.
+    """
     return uvicorn.Config(
         make_app(scripts, faults),
         log_config=None,
         log_level="critical",
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=75,
         lifespan="off",
     )
 
