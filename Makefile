@@ -19,7 +19,6 @@ check: .venv/installed-dev
 	.venv/bin/lint-imports
 	.venv/bin/python manage.py makemigrations --check --dry-run
 	.venv/bin/djlint templates --lint --quiet
-	.venv/bin/djlint templates --check --quiet
 
 requirements: .venv/installed-dev
 	.venv/bin/python manage.py requirements
