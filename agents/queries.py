@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 
 from agents.exceptions import MissingRun
 from agents.models import Agent, Run, Step, ToolCall
@@ -57,7 +57,7 @@ def run_steps(run: Run, *, after: int | None = None, again: Collection[int] = ()
     With `after`, only the steps beyond that number, and those numbered in `again`.
     """
     calls = ToolCall.objects.select_related("approval__decision__user").prefetch_related(
-        "approval__revisions", "approval__votes__user"
+        "approval__revisions__edited_by", "approval__votes__user"
     )
     steps = Step.objects.filter(run=run)
     if after is not None:
@@ -82,6 +82,12 @@ def run_approvals(run: Run) -> QuerySet[Approval]:
 def pending_approvals(run: Run) -> QuerySet[Approval]:
     """What this run waits for people to decide."""
     return run_approvals(run).filter(status=ApprovalStatus.PENDING)
+
+
+def pending_counts(runs: Collection[Run]) -> dict[UUID, int]:
+    """How many requests wait for people, by run; runs that wait for none are absent."""
+    waiting = Approval.objects.filter(run_id__in=[run.pk for run in runs], status=ApprovalStatus.PENDING)
+    return dict(waiting.values_list("run_id").annotate(Count("pk")).order_by())
 
 
 def startable_agents() -> QuerySet[Agent]:

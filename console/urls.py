@@ -4,11 +4,15 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
+from console.views.decision import decision, edit, preview
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
-from console.views.inbox import inbox
+from console.views.inbox import card, changed, first, inbox, queue
+from console.views.runs import run, runs, steps
 from console.views.sign_in import sign_in, sign_in_by_link, sign_out
+from console.views.steering import cancel, pause, resume, start
+from console.views.traces import span, trace, traces
 
 urlpatterns = [
     path("healthz", healthz),
@@ -20,7 +24,24 @@ urlpatterns = [
     path("halt", halt, name="halt"),
     path("halt/lift", lift, name="lift-halt"),
     path("inbox", inbox, name="inbox"),
+    path("inbox/queue", queue),
+    path("inbox/first", first),
+    path("inbox/<uuid:approval_id>", card, name="card"),
+    path("inbox/<uuid:approval_id>/changed", changed),
+    path("inbox/<uuid:approval_id>/edit", edit),
+    path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
+    path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
+    path("runs", runs, name="runs"),
+    path("runs/start", start, name="start-run"),
+    path("runs/<uuid:run_id>", run, name="run"),
+    path("runs/<uuid:run_id>/steps", steps, name="run-steps"),
+    path("runs/<uuid:run_id>/cancel", cancel, name="cancel-run"),
+    path("runs/<uuid:run_id>/pause", pause, name="pause-run"),
+    path("runs/<uuid:run_id>/resume", resume, name="resume-run"),
+    path("traces", traces, name="traces"),
+    path("traces/<str:trace_id>", trace, name="trace"),
+    path("traces/<str:trace_id>/spans/<str:span_id>", span, name="span"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,189 @@
+"""The live channels: an open page hears that something changed, by id, and fetches what it may see.
+
+A page misses nothing. The first message after the connection (`feed.opened`) tells it to catch up, and so does
+`feed.missed`, which is sent when the database holds an event of which the channel layer said nothing. Where the
+server can't know, it closes the socket, and the page connects again.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+import structlog
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Max, QuerySet
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from agents.exceptions import MissingRun
+from agents.queries import get_run
+from approvals.access import PEOPLE, Actor, roles_of
+from traces.feed import EVERYTHING, run_group
+from traces.models import Event
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = (
+    10.0  # how often a socket looks whether it missed something, and whether its person may still listen
+)
+PACE_SECONDS = 0.2  # the least time between two looks: what comes in between is sent together
+LATE = timedelta(seconds=2)  # an event this old, of which nothing was heard, was missed
+WAITING_MAX = 1000  # messages kept for a slow page; what is dropped counts as missed
+
+# Close codes: those from 4000 on are ours, and tell the page not to connect again.
+SIGNED_OUT, NOT_ALLOWED, NOT_FOUND = 4401, 4403, 4404
+TRY_AGAIN = 1013
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):
+    """A socket that hears of the events of one group, for as long as its person may.
+
+    Messages are `{"event": name, "id": event id, "object_id": ..., "run_id": ... or null}`. What the page sends is
+    ignored.
+    """
+
+    def group(self) -> str:
+        """The group of the channel layer that is listened to."""
+        raise NotImplementedError
+
+    def events(self) -> QuerySet[Event]:
+        """The events of that group."""
+        raise NotImplementedError
+
+    def refusal(self, user: User) -> int | None:
+        """The code with which this person is turned away, if so."""
+        return None if roles_of(user) & PEOPLE else NOT_ALLOWED
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve the socket; without a channel layer it is closed, so that the page tries again."""
+        try:
+            await super().__call__(scope, receive, send)
+        except (RedisError, OSError) as error:
+            log.warning("live.unavailable", error=str(error))
+            await send({"type": "websocket.close", "code": TRY_AGAIN})
+
+    async def connect(self) -> None:
+        self.waiting: deque[dict[str, Any]] = deque(maxlen=WAITING_MAX)
+        self.arrived = asyncio.Event()
+        await self.accept()  # a refusal before this would reach the page without its code
+        if code := await self._look():
+            await self.close(code)
+            return
+        await self.channel_layer.group_add(self.group(), self.channel_name)
+        self.telling = asyncio.create_task(self._tell())
+
+    async def disconnect(self, code: int) -> None:
+        if telling := getattr(self, "telling", None):
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await telling
+            with contextlib.suppress(RedisError, OSError):
+                await self.channel_layer.group_discard(self.group(), self.channel_name)
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
+    ) -> None:
+        return
+
+    async def feed_event(self, message: dict[str, Any]) -> None:
+        """Called by the channel layer; see traces.feed."""
+        self.waiting.append(message)
+        self.arrived.set()
+
+    async def _tell(self) -> None:
+        try:
+            self.settled = await self._newest()
+            self.heard: set[int] = set()
+            await self._send("feed.opened", self.settled)
+            while True:
+                await self._tell_what_came()
+        except Exception:
+            log.exception("live.failed")
+            await self.close(TRY_AGAIN)
+
+    async def _tell_what_came(self) -> None:
+        """Until the next beat, pass on what comes; then see whether all came."""
+        clock = asyncio.get_running_loop()
+        beat = clock.time() + BEAT_SECONDS
+        while (left := beat - clock.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.arrived.wait(), left)
+            self.arrived.clear()
+            if code := await self._look():
+                await self.close(code)
+                raise asyncio.CancelledError
+            while self.waiting:
+                message = self.waiting.popleft()
+                self.heard.add(message["id"])
+                await self._send(message["name"], message["id"], message["object_id"], message["run_id"])
+            await asyncio.sleep(PACE_SECONDS)
+        if missed := await self._missed():
+            await self._send("feed.missed", max(missed))
+
+    async def _send(self, name: str, pk: int, object_id: str = "", run_id: str | None = None) -> None:
+        await self.send_json({"event": name, "id": pk, "object_id": object_id, "run_id": run_id})
+
+    async def _look(self) -> int | None:
+        """The code with which to close; the session is read anew, since it may have ended."""
+        store = import_module(settings.SESSION_ENGINE).SessionStore(self.scope["session"].session_key)
+        fresh: Any = {"session": store}
+        user = await get_user(fresh)
+        if not isinstance(user, User):
+            return SIGNED_OUT
+        return await database_sync_to_async(self.refusal)(user)
+
+    @database_sync_to_async
+    def _newest(self) -> int:
+        return self.events().aggregate(newest=Max("pk"))["newest"] or 0
+
+    @database_sync_to_async
+    def _missed(self) -> set[int]:
+        """Events of which nothing was heard since the last look."""
+        known = set(
+            self.events()
+            .filter(pk__gt=self.settled, at__lt=timezone.now() - LATE)
+            .values_list("pk", flat=True)
+        )
+        missed = known - self.heard
+        self.settled = max(known, default=self.settled)
+        self.heard = {pk for pk in self.heard if pk > self.settled}
+        return missed
+
+
+class FeedConsumer(LiveConsumer):
+    """Everything that changes, for the inbox and the lists."""
+
+    def group(self) -> str:
+        return EVERYTHING
+
+    def events(self) -> QuerySet[Event]:
+        return Event.objects.all()
+
+
+class RunConsumer(LiveConsumer):
+    """What changes about one run."""
+
+    def group(self) -> str:
+        return run_group(self._run_id())
+
+    def events(self) -> QuerySet[Event]:
+        return Event.objects.filter(run_id=self._run_id())
+
+    def refusal(self, user: User) -> int | None:
+        if code := super().refusal(user):
+            return code
+        try:
+            get_run(self._run_id(), actor=Actor(user))
+        except MissingRun:
+            return NOT_FOUND
+        return None
+
+    def _run_id(self) -> Any:
+        return self.scope["url_route"]["kwargs"]["run_id"]

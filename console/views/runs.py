@@ -1,0 +1,122 @@
+"""Runs: the list, and one run as it happens."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from agents.exceptions import MissingRun
+from agents.models import Agent, Run
+from agents.queries import find_runs, get_run, pending_approvals, pending_counts, run_steps, startable_agents
+from agents.states import CLAIMABLE_RUN, RunStatus
+from approvals.access import ADMIN, OPERATOR, Actor
+from console.htmx import render_page
+from console.narration import RUN_WORDS, plan_of, run_state, tell_steps
+from console.people.entry import actor_of, people_only
+from traces.queries.paging import BadCursor, newest_first
+
+PAGE_RUNS = 30
+STATUSES = [("open", "Not finished"), *((status, RUN_WORDS[status][1]) for status in RunStatus)]
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in the list."""
+
+    run: Run
+    tone: str
+    state: str
+    pending: int
+
+
+@require_safe
+@people_only
+def runs(request: HttpRequest) -> HttpResponse:
+    """The runs, newest first, by agent, status and text."""
+    agent, status, text = (request.GET.get(name, "") for name in ("agent", "status", "text"))
+    actor, cursor = actor_of(request), request.GET.get("cursor", "")
+    found = find_runs(actor, agent=agent, status=status, text=text)
+    try:
+        page = newest_first(found, by="created_at", cursor=cursor, size=PAGE_RUNS)
+    except BadCursor as error:
+        raise Http404(str(error)) from error
+    pending = pending_counts(page.items)
+    context = {
+        "lines": [RunLine(run, *run_state(run), pending.get(run.pk, 0)) for run in page.items],
+        "older": listed_from(request.GET, page.next),
+        "newest": listed_from(request.GET, "") if cursor else "",
+        "agents": Agent.objects.values_list("name", flat=True),
+        "statuses": STATUSES,
+        "agent": agent,
+        "status": status,
+        "text": text,
+        "filtered": bool(agent or status or text),
+        "may_steer": may_steer(actor),
+        "startable": startable_agents().exists(),
+    }
+    return render_page(request, page="runs/page.html", fragment="runs/_list.html", context=context)
+
+
+@require_safe
+@people_only
+def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """One run: where it stands and why, what it was asked, and what it did."""
+    found = visible_run(request, run_id)
+    steps = run_steps(found)
+    context = _head(found, actor_of(request)) | {"steps": tell_steps(found, steps), "plan": plan_of(steps)}
+    return render_page(request, page="runs/run.html", fragment="runs/_head.html", context=context)
+
+
+@require_safe
+@people_only
+def steps(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """The steps after `after`, and those numbered in `open`, which the page shows as not final."""
+    found = visible_run(request, run_id)
+    after = _number(request.GET.get("after", ""))
+    again = [seq for value in request.GET.getlist("open") if (seq := _number(value)) is not None]
+    told = tell_steps(found, run_steps(found, after=after, again=again))
+    return render(request, "runs/_steps.html", {"run": found, "steps": told})
+
+
+def visible_run(request: HttpRequest, run_id: UUID) -> Run:
+    """The run, or a page that says that there is none."""
+    try:
+        return get_run(run_id, actor=actor_of(request))
+    except MissingRun as error:
+        raise Http404(str(error)) from error
+
+
+def may_steer(actor: Actor) -> bool:
+    """Whether the pages offer this person to start, cancel, pause and resume."""
+    return bool(actor.roles & {OPERATOR, ADMIN})
+
+
+def _head(found: Run, actor: Actor) -> dict[str, object]:
+    tone, state = run_state(found)
+    steering = may_steer(actor) and not found.requested
+    return {
+        "run": found,
+        "tone": tone,
+        "state": state,
+        "pending": pending_approvals(found),
+        "may_cancel": steering and not found.is_final,
+        "may_pause": steering and found.status in CLAIMABLE_RUN,
+        "may_resume": steering and found.status == RunStatus.PAUSED,
+    }
+
+
+def listed_from(query: QueryDict, cursor: str | None) -> str:
+    """The same list from another place; empty where there is none."""
+    if cursor is None:
+        return ""
+    changed = query.copy()
+    changed.pop("cursor", None)
+    if cursor:
+        changed["cursor"] = cursor
+    return f"?{changed.urlencode()}"
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 9 else None

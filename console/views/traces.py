@@ -1,0 +1,157 @@
+"""Traces: the list, and one trace as a waterfall."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from agents.models import Agent, Run
+from agents.queries import visible_runs
+from console.htmx import render_page
+from console.people.entry import actor_of, people_only
+from console.templatetags.figures import excerpt_line
+from console.views.runs import listed_from
+from traces.models import Span, SpanStatus
+from traces.queries.newest import newest_traces
+from traces.queries.one_trace import WAITING, MissingTrace, Row, read_span, read_trace
+from traces.queries.paging import BadCursor
+
+STATUS_WORDS: Mapping[str, tuple[str, str]] = {
+    SpanStatus.UNSET: ("quiet", "Not ended"),
+    SpanStatus.OK: ("good", "OK"),
+    SpanStatus.ERROR: ("bad", "Error"),
+}
+SCALE = 1000  # units of the bars' drawings
+THINNEST = 4  # of a bar that would be too thin to be seen
+DEEPEST = 10  # levels that are indented
+ROLES = {"planner": "Plan", "executor": "Take a turn", "observer": "Check the work"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A span as the waterfall draws it."""
+
+    row: Row
+    words: str
+    what: str  # the model or tool
+    tone: str
+    state: str
+    bar: str  # work, wait or bad
+    tokens_in: int
+    indent: int
+    x: float
+    width: float
+
+
+@require_safe
+@people_only
+def traces(request: HttpRequest) -> HttpResponse:
+    """The traces, newest first, by agent and status."""
+    agent, status, cursor = (request.GET.get(name, "") for name in ("agent", "status", "cursor"))
+    try:
+        page = newest_traces(agent=agent, status=status, cursor=cursor)
+    except BadCursor as error:
+        raise Http404(str(error)) from error
+    context = {
+        "lines": [(line, *STATUS_WORDS[line.root.status]) for line in page.items],
+        "older": listed_from(request.GET, page.next),
+        "newest": listed_from(request.GET, "") if cursor else "",
+        "agents": Agent.objects.values_list("name", flat=True),
+        "statuses": [(value, words) for value, (_, words) in STATUS_WORDS.items()],
+        "agent": agent,
+        "status": status,
+        "filtered": bool(agent or status),
+    }
+    return render_page(request, page="traces/page.html", fragment="traces/_list.html", context=context)
+
+
+@require_safe
+@people_only
+def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
+    """One trace; `span` opens that span, wherever it is. htmx gets the rows from `first` on."""
+    chosen, first = request.GET.get("span", ""), request.GET.get("first", "")
+    try:
+        part = read_trace(
+            trace_id, now=timezone.now(), first=int(first) if first.isdecimal() else 0, span_id=chosen
+        )
+    except MissingTrace as error:
+        raise Http404(str(error)) from error
+    lines = [_line(row) for row in part.rows]
+    root = lines[0].row.span if lines and not part.first else None
+    run = _run(request, trace_id)
+    context = {
+        "trace": part,
+        "totals": part.totals,
+        "lines": lines,
+        "chosen": next((_details(line.row.span) for line in lines if line.row.span.pk == chosen), None),
+        "root": root,
+        "run": run,
+        "title": excerpt_line(run.input if run else root.preview or root.name if root else trace_id, 120),
+        "live": run is not None and not run.is_final and part.next is None and not part.first,
+    }
+    fragment = "traces/_rows.html" if first else "traces/_waterfall.html"
+    return render_page(request, page="traces/trace.html", fragment=fragment, context=context)
+
+
+@require_safe
+@people_only
+def span(request: HttpRequest, trace_id: str, span_id: str) -> HttpResponse:
+    """What went into a span and what came out; with `raw`, as one JSON document."""
+    try:
+        found, taken, given = read_span(trace_id, span_id)
+    except MissingTrace as error:
+        raise Http404(str(error)) from error
+    if "raw" in request.GET:
+        return JsonResponse({"input": taken, "output": given, "attributes": found.attributes})
+    return render(request, "traces/_span.html", {"chosen": _details(found)})
+
+
+def _line(row: Row) -> Line:
+    span = row.span
+    tone, state = STATUS_WORDS[span.status]
+    width = max((row.ends - row.begins) * SCALE, THINNEST)
+    return Line(
+        row=row,
+        words=_words(span),
+        what=span.tool or span.model,
+        tone=tone,
+        state=state,
+        bar="bad" if tone == "bad" else "wait" if span.operation == WAITING else "work",
+        tokens_in=sum(
+            part or 0 for part in (span.input_tokens, span.cache_read_tokens, span.cache_write_tokens)
+        ),
+        indent=min(row.depth, DEEPEST),
+        x=round(min(row.begins * SCALE, SCALE - width), 1),
+        width=round(width, 1),
+    )
+
+
+def _words(span: Span) -> str:
+    """What the span was, as a person says it; spans of other programs keep their names."""
+    match span.operation:
+        case "chat" if words := ROLES.get(span.attributes.get("gatehouse.role", "")):
+            return words
+        case "approval":
+            return "Wait for a person"
+        case "execute_tool" if span.preview:
+            return span.preview
+    return span.name
+
+
+def _details(found: Span) -> dict[str, Any]:
+    _, taken, given = read_span(found.trace_id, found.pk)
+    return {"span": found, "input": taken, "output": given}
+
+
+def _run(request: HttpRequest, trace_id: str) -> Run | None:
+    """The run of a trace: they share their id. Traces of other programs have none."""
+    try:
+        run_id = UUID(trace_id)
+    except ValueError:
+        return None
+    return visible_runs(actor_of(request)).filter(pk=run_id).first()
