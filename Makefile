@@ -17,7 +17,7 @@ check: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/python manage.py makemigrations --check --dry-run
+	.venv/bin/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	.venv/bin/djlint templates --lint --quiet
 
 requirements: .venv/installed-dev
@@ -26,7 +26,7 @@ requirements: .venv/installed-dev
 # Writes constraints.txt anew, with the newest versions that pyproject.toml allows.
 lock: .venv/installed-dev
 	.venv/bin/python -m pip install --quiet uv
-	.venv/bin/uv pip compile --upgrade --universal --python-version 3.11 --extra dev --no-header --no-annotate \
+	.venv/bin/uv pip compile --upgrade --python-version 3.11 --extra dev --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
 
 .venv/bin/python:

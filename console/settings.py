@@ -142,6 +142,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 LEASE_SECONDS = float(os.environ.get("GATEHOUSE_LEASE_SECONDS", "15"))
 # How often the sweeper looks for what should be moving and isn't (s).
 SWEEP_SECONDS = float(os.environ.get("GATEHOUSE_SWEEP_SECONDS", "2"))
+CELERY_BEAT_SCHEDULE = {
+    # A sweep that nobody took in time is not missed: the next one finds the same.
+    "sweep": {"task": "agents.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
+}
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
 EFFECT_SLOTS = int(os.environ.get("GATEHOUSE_EFFECT_SLOTS", "6"))
 # An approval that was granted must be used within this time (s), or the call expires.

@@ -116,7 +116,7 @@ def _valkey() -> Iterator[Finding]:
         yield Finding("Valkey", f"does not answer ({error})", "Start it with make up, or check VALKEY_URL.")
         return
     yield Finding("Valkey", f"version {info.get('valkey_version') or info['redis_version']}")
-    workers = app.control.ping(timeout=2)
+    workers = app.control.ping(timeout=2) or []
     to_do = "" if workers else "Start one: make up, or celery -A console.celery worker --pool threads."
     yield Finding("workers", f"{len(workers)} answer", to_do)
 
