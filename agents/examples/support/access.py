@@ -54,5 +54,9 @@ def _permit(context: ToolContext, customer_id: str, what: str) -> None:
 
 
 def _near(wanted: str, known: list[str]) -> str:
-    matches = get_close_matches(wanted.upper(), known, n=1, cutoff=0.6)
+    wanted = wanted.upper()
+    turned = [
+        number for number in known if sorted(number) == sorted(wanted)
+    ]  # digits turned round come first
+    matches = get_close_matches(wanted, turned or known, n=1, cutoff=0.6)
     return f"Did you mean {matches[0]}?" if matches else ""

@@ -154,7 +154,7 @@ def _brief(order: Order) -> dict[str, Any]:
 
 
 def _parcel(context: ToolContext, shipment: Shipment) -> dict[str, Any]:
-    parcel = {
+    parcel: dict[str, Any] = {
         "shipment_id": shipment.pk,
         "carrier": shipment.carrier,
         "status": shipment.status,
