@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -103,12 +103,13 @@ def check_condition(expression: str) -> str | None:
         _compile(expression)
     except ValueError as error:
         return str(error).splitlines()[0]
+    sample = _variables(Action(tool="", effect="read", arguments={}, now=datetime(2026, 1, 1, tzinfo=UTC)))
     try:
-        _compile(expression).execute(_variables(Action(tool="", effect="read", arguments={})))
+        _compile(expression).execute(sample)
     except KeyError:
         pass  # an argument that the empty action lacks
     except RuntimeError as error:
-        return f"{error}. Known names: {', '.join(_variables(Action(tool='', effect='', arguments={})))}"
+        return f"{error} Known names: {', '.join(sample)}."
     except (TypeError, ValueError):
         pass  # of the empty values here, not of the expression
     return None

@@ -84,10 +84,6 @@ class Span(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=SpanStatus.values), name="span_status"),
-            models.CheckConstraint(
-                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=models.F("started_at")),
-                name="span_ends_after_start",
-            ),
         ]
 
     def __str__(self) -> str:

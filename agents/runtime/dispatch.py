@@ -21,12 +21,15 @@ WAKING = frozenset(
 )
 
 
-def wake(run_id: UUID) -> None:
-    """Have some worker look at the run. Never raises for a broker that is away: the sweeper will find the run."""
+def wake(run_id: UUID, *, delay: float = 0) -> None:
+    """Have some worker look at the run, after `delay` (s).
+
+    Never raises for a broker that is away: the sweeper will find the run.
+    """
     from agents.tasks import advance_run  # the task module imports the loop, which imports this one
 
     try:
-        advance_run.apply_async((str(run_id),), retry=False)
+        advance_run.apply_async((str(run_id),), countdown=delay or None, retry=False)
     except OperationalError as error:
         log.warning("wake.lost", run=str(run_id), error=str(error))
 

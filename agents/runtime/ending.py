@@ -1,12 +1,13 @@
 """How a stretch ends: the run waits, is frozen or paused, tries again later, or is over."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.utils import timezone
 
 from agents.models import Run, StepKind, ToolCall
 from agents.runtime.asking import AskFailed
 from agents.runtime.decide import Finish, Wait
+from agents.runtime.dispatch import wake
 from agents.runtime.journal import entry, move_call
 from agents.runtime.requesting import ask_question
 from agents.runtime.stretch import Stretch
@@ -18,7 +19,6 @@ from traces.recorder import record, write_spans
 
 FREE = {"lease_until": None, "lease_owner": ""}
 MODEL_RETRY_SECONDS = (1, 2, 4)
-FREEZE_SECONDS = 5
 
 
 class Changed(Exception):
@@ -65,8 +65,8 @@ def ask_and_wait(stretch: Stretch) -> None:
 
 
 def freeze(stretch: Stretch, reason: str) -> None:
-    """Let go of the run while an emergency stop stands."""
-    _later(stretch, timezone.now() + timedelta(seconds=FREEZE_SECONDS), reason, "run.frozen")
+    """Let go of the run while an emergency stop stands; the sweeper wakes it once that is lifted."""
+    _later(stretch, 0, reason, "run.frozen")
 
 
 def pause(stretch: Stretch) -> None:
@@ -92,23 +92,24 @@ def retry_or_fail(stretch: Stretch, failed: AskFailed) -> None:
     if failure.retryable and run.model_failures < len(MODEL_RETRY_SECONDS):
         delay = max(MODEL_RETRY_SECONDS[run.model_failures], failure.retry_after or 0)
         reason = f"The model failed ({failure}); it is asked again in {delay:g} s."
-        _later(stretch, timezone.now() + timedelta(seconds=delay), reason, "run.retried", failed)
+        _later(stretch, delay, reason, "run.retried", failed)
+        wake(run.pk, delay=delay)
         return
     times = f" {run.model_failures + 1} times in a row" if run.model_failures else ""
     finish(stretch, Finish(RunStatus.FAILED, f"The model failed{times}: {failure}"), failed)
 
 
 def _later(
-    stretch: Stretch, wake_at: datetime, reason: str, event: str, failed: AskFailed | None = None
+    stretch: Stretch, delay: float, reason: str, event: str, failed: AskFailed | None = None
 ) -> None:
-    run = stretch.run
+    run, now = stretch.run, timezone.now()
     with entry(
         run,
         "retry",
-        now=timezone.now(),
+        now=now,
         status=RunStatus.WAITING_RETRY,
         reason=reason,
-        wake_at=wake_at,
+        wake_at=now + timedelta(seconds=delay),
         model_failures=run.model_failures + (failed is not None),
         work_ms=stretch.lap(),
         **FREE,

@@ -20,6 +20,8 @@ from agents.states import CLAIMABLE_RUN, RunStatus
 
 log = structlog.get_logger(__name__)
 
+_held: set[UUID] = set()  # what this process works on; only that is renewed
+
 
 @cache
 def owner() -> str:
@@ -47,19 +49,18 @@ def claim(run_id: UUID, *, now: datetime) -> Run | None:
     )
     if claimed != 1:
         return None
+    _held.add(run_id)
     return Run.objects.select_related("version__agent").get(pk=run_id)
+
+
+def let_go(run_id: UUID) -> None:
+    """Stop renewing: this process no longer works on the run, however that came."""
+    _held.discard(run_id)
 
 
 def give_back(run: Run) -> None:
     """Let the lease end now, after something broke: what was committed stands, and another claim goes on from it."""
     Run.objects.filter(pk=run.pk, fence=run.fence, status=RunStatus.RUNNING).update(
-        lease_until=timezone.now()
-    )
-
-
-def release_owned() -> int:
-    """Give back every run that this process holds, when it shuts down; the sweeper finds them at once."""
-    return Run.objects.filter(status=RunStatus.RUNNING, lease_owner=owner()).update(
         lease_until=timezone.now()
     )
 
@@ -75,12 +76,13 @@ def _keep_renewing() -> threading.Thread:
 def _renew_forever() -> None:
     pause = threading.Event()
     while not pause.wait(settings.LEASE_SECONDS / 3):
+        if not (held := list(_held)):
+            continue
         try:
             now = timezone.now()
             # Only leases that still hold: an expired one may be another's at any moment.
-            Run.objects.filter(status=RunStatus.RUNNING, lease_owner=owner(), lease_until__gt=now).update(
-                lease_until=lease_end(now)
-            )
+            mine = Run.objects.filter(pk__in=held, status=RunStatus.RUNNING, lease_owner=owner())
+            mine.filter(lease_until__gt=now).update(lease_until=lease_end(now))
         except Error as error:  # the database may be restarting: try again at the next beat
             log.warning("lease.renewal_failed", error=str(error))
         finally:

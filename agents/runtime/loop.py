@@ -52,6 +52,7 @@ def advance(run_id: UUID) -> None:
         leases.give_back(run)  # the sweeper wakes it again; nothing that was committed is lost
         raise
     finally:
+        leases.let_go(run_id)
         give_back_connection()
 
 

@@ -16,6 +16,7 @@ from agents.states import WAITING_RUN, CallStatus, RunStatus
 from agents.tools.spec import Effect
 from approvals.actions import expire_due
 from approvals.models import Approval
+from approvals.queries import standing_halts
 from approvals.states import ApprovalStatus
 from traces.recorder import record
 
@@ -50,11 +51,15 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     anybody hearing of it. It only wakes: the claim decides who works.
     """
     expire_due(now=now)
+    halted = set(standing_halts().values_list("agent", flat=True))
+    frozen = Q() if "" in halted else Q(version__agent__name__in=halted)
     idle = Q(lease_until=None) | Q(lease_until__lt=now)
     stranded = Q(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
     due = Q(status=RunStatus.WAITING_RETRY, wake_at__lte=now)
     requested = ~Q(requested="") & Q(status__in=WAITING_RUN)
-    moving = Run.objects.filter(idle).filter(stranded | due | requested).order_by("created_at")
+    moving = Run.objects.filter(idle & (stranded | due | requested)).order_by("created_at")
+    if halted:
+        moving = moving.exclude(frozen, requested="")  # a run may be cancelled while it is halted, no more
     run_ids = list(moving.values_list("pk", flat=True)[:limit]) + _decided(limit)
     for run_id in run_ids:
         wake(run_id)
