@@ -89,7 +89,7 @@ class AnthropicProvider:
                 if piece and request.output_schema is None:
                     on_text(storable(piece))
         if not assembly.ended:
-            malformed(self.name, "the stream ended without its end event")
+            malformed(self.name, "the stream lacks its start or its end event")
         return assembly.message()
 
     def _read(self, body: Mapping[str, Any], request: ModelRequest) -> ModelResponse:
@@ -136,6 +136,7 @@ class _Assembly:
 
     def __init__(self) -> None:
         self.ended = False
+        self._started = False
         self._head: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
         self._written: dict[int, list[str]] = {}  # JSON pieces of tool arguments, by block
@@ -144,7 +145,7 @@ class _Assembly:
         """Take one event; return the text that it adds."""
         match event.get("type"):
             case "message_start":
-                self._head = {**event["message"]}
+                self._started, self._head = True, {**event["message"]}
             case "content_block_start":
                 self._blocks[event["index"]] = {**event["content_block"]}
                 return str(event["content_block"].get("text") or "")
@@ -155,7 +156,7 @@ class _Assembly:
                 given = {name: value for name, value in event["usage"].items() if value is not None}
                 self._head["usage"] = {**self._head.get("usage", {}), **given}
             case "message_stop":
-                self.ended = True
+                self.ended = self._started
         return ""
 
     def message(self) -> dict[str, Any]:

@@ -225,10 +225,9 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
     details = usage.get("prompt_tokens_details")
     details = details if isinstance(details, dict) else {}
     read, write = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
+    prompt = count(usage.get("prompt_tokens"))  # the cached ones too
     return Usage(
-        input=max(
-            count(usage.get("prompt_tokens")) - read - write, 0
-        ),  # the prompt counts the cached ones too
+        input=max(prompt - read - write, 0),
         cache_read=read,
         cache_write=write,
         output=count(usage.get("completion_tokens")),
