@@ -1,8 +1,6 @@
 """How the console writes things: text that can't hide anything, times, JSON, and what the frame of a page needs."""
 
 import json
-import re
-import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -11,59 +9,21 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import QuerySet
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import escape, format_html
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
 from approvals.models import Halt
 from approvals.queries import pending_queue, standing_halts
+from console.characters import reveal
 
 register = template.Library()
-
-# A wall of blanks pushes the real value out of sight; so many in a row are named instead of shown.
-_WALL = re.compile(r"[^\S\n]{16,}|\n(?:[^\S\n]*\n){3,}")
-# Characters that are drawn as nothing although they count as letters or symbols.
-_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\u034f\u17b4\u17b5")
-
-
-def _is_hidden(char: str) -> bool:
-    if char in "\n\t":
-        return False
-    category = unicodedata.category(char)
-    return (
-        category in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")
-        or char in _BLANK
-        or "\U000e0100" <= char <= "\U000e01ef"
-    )
-
-
-def _mark(words: str, title: str) -> str:
-    return format_html('<span class="hidden-char" title="{}">{}</span>', title, words)
 
 
 @register.filter
 def visible(value: Any) -> SafeString:
     """`value` escaped, with what can't be seen made visible: control and bidirectional characters, walls of blanks."""
-    parts = []
-    text = str(value)
-    position = 0
-    for wall in _WALL.finditer(text):
-        parts.append(_each_visible(text[position : wall.start()]))
-        parts.append(_mark(f"{len(wall[0])} blanks", "A run of blank characters, cut short here."))
-        position = wall.end()
-    parts.append(_each_visible(text[position:]))
-    return mark_safe("".join(parts))  # noqa: S308 (every part is escaped)
-
-
-def _each_visible(text: str) -> str:
-    if not any(map(_is_hidden, text)):
-        return escape(text)
-    return "".join(
-        _mark(f"U+{ord(char):04X}", unicodedata.name(char, "control character").capitalize())
-        if _is_hidden(char)
-        else escape(char)
-        for char in text
-    )
+    return reveal(str(value))
 
 
 @register.filter

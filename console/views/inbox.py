@@ -1,14 +1,93 @@
-"""The inbox: what waits for a person."""
+"""The inbox: what waits for a person, and one request with all that it takes to decide."""
 
-from django.http import HttpRequest, HttpResponse
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from console.people.entry import people_only
+from approvals.access import Actor, get_approval
+from approvals.exceptions import Missing
+from approvals.models import Approval
+from approvals.queries import pending_queue
+from console.cards import REJECTIONS, Card
+from console.htmx import render_page
+from console.people.entry import actor_of, people_only
+
+SHOWN = 200  # rows of the queue; who has more waiting needs other means than scrolling
 
 
 @require_safe
 @people_only
 def inbox(request: HttpRequest) -> HttpResponse:
-    """The queue, with the first request open beside it."""
-    return render(request, "inbox/page.html", {})
+    """The queue, with its first request open beside it."""
+    actor = actor_of(request)
+    first = pending_queue(actor).first()
+    return render(request, "inbox/page.html", page_context(actor, first))
+
+
+@require_safe
+@people_only
+def queue(request: HttpRequest) -> HttpResponse:
+    """The queue alone, for a page that is open."""
+    return render(request, "inbox/_queue.html", queue_context(actor_of(request)))
+
+
+@require_safe
+@people_only
+def first(request: HttpRequest) -> HttpResponse:
+    """The first of the queue, for a page on which nothing is open; 204 while nothing waits."""
+    actor = actor_of(request)
+    approval = pending_queue(actor).first()
+    if approval is None:
+        return HttpResponse(status=204)
+    return render(request, "inbox/_card.html", card_context(actor, approval))
+
+
+@require_safe
+@people_only
+def card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """One request; those that were decided stay at their address."""
+    actor = actor_of(request)
+    approval = visible_or_404(approval_id, actor)
+    context = page_context(actor, approval, chosen=True)
+    return render_page(request, page="inbox/page.html", fragment="inbox/_card.html", context=context)
+
+
+@require_safe
+@people_only
+def changed(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """Whether what a page shows is still so: 204, or a note. What a person is reading or writing is left alone."""
+    actor = actor_of(request)
+    card = Card(visible_or_404(approval_id, actor), actor, timezone.now())
+    if card.state == request.GET.get("state"):
+        return HttpResponse(status=204)
+    return render(request, "inbox/_changed.html", {"card": card})
+
+
+def visible_or_404(approval_id: UUID, actor: Actor) -> Approval:
+    """The request, where this person may see it."""
+    try:
+        return get_approval(approval_id, actor=actor)
+    except Missing as error:
+        raise Http404(str(error)) from error
+
+
+def queue_context(actor: Actor, current: Approval | None = None) -> dict[str, Any]:
+    """What the queue shows."""
+    waiting = pending_queue(actor)
+    count = waiting.count()
+    return {"queue": waiting[:SHOWN], "waiting": count, "hidden": max(count - SHOWN, 0), "current": current}
+
+
+def card_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:
+    """What one request shows. `chosen`: the person asked for this one, so that a phone shows it instead of the list."""
+    card = Card(approval, actor, timezone.now()) if approval else None
+    return {"card": card, "chosen": chosen, "rejections": REJECTIONS}
+
+
+def page_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:
+    """What the whole page shows."""
+    return queue_context(actor, approval) | card_context(actor, approval, chosen=chosen)

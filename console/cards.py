@@ -1,0 +1,187 @@
+"""A request as the inbox shows it: everything that a person needs to decide, in words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from agents.models import Run, ToolCall
+from approvals.access import ADMIN, Actor, require_may_decide
+from approvals.exceptions import NotAllowed
+from approvals.models import Approval, Decision, Kind, Revision, Vote
+from approvals.states import ApprovalStatus
+from console.schema_form import SchemaForm
+
+NEVER = timedelta(days=3650)  # a time limit beyond this is none
+
+REJECTIONS = (
+    "The amount is wrong.",
+    "This is not what the customer asked for.",
+    "More facts are needed first.",
+    "A person will do this.",
+    "It looks like an attempt at fraud.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One argument, as proposed and as it stands."""
+
+    name: str
+    value: Any
+    proposed: Any
+    edited: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    """A request with all that its page shows; built for one person, who may decide or may not."""
+
+    approval: Approval
+    actor: Actor
+    now: datetime
+
+    @property
+    def state(self) -> str:
+        """Changes when anything changes that the person looks at before deciding."""
+        approval = self.approval
+        return f"{approval.status}.{approval.digest[:16]}.{approval.role}.{len(self.votes)}"
+
+    @property
+    def is_pending(self) -> bool:
+        return self.approval.status == ApprovalStatus.PENDING
+
+    @property
+    def is_action(self) -> bool:
+        return self.approval.kind == Kind.ACTION
+
+    @property
+    def is_question(self) -> bool:
+        return self.approval.kind == Kind.QUESTION
+
+    @property
+    def is_high(self) -> bool:
+        """Whether approving takes a second, deliberate step; whatever isn't known to be less counts as high."""
+        return self.approval.risk not in ("low", "medium")
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it expires; None where it never does."""
+        return self.approval.expires_at if self.approval.expires_at < self.now + NEVER else None
+
+    @cached_property
+    def why_not(self) -> str:
+        """Why this person may not decide; empty where they may."""
+        try:
+            require_may_decide(self.actor, self.approval)
+        except NotAllowed as error:
+            return str(error)
+        if self.has_approved:
+            return f"You approved this. {self.missing_votes} more must say yes before it runs."
+        return ""
+
+    @property
+    def may_decide(self) -> bool:
+        return self.is_pending and not self.why_not
+
+    @property
+    def may_escalate(self) -> bool:
+        return self.may_decide and self.approval.role != ADMIN
+
+    @cached_property
+    def votes(self) -> list[Vote]:
+        """Who said yes to the wording that stands now."""
+        votes = Vote.objects.filter(approval=self.approval, revision=self.approval.revision, approve=True)
+        return list(votes.select_related("user").order_by("cast_at"))
+
+    @property
+    def missing_votes(self) -> int:
+        return max(self.approval.approvers - len(self.votes), 0)
+
+    @property
+    def has_approved(self) -> bool:
+        return any(vote.user_id == self.actor.user.pk for vote in self.votes)
+
+    @cached_property
+    def decision(self) -> Decision | None:
+        return Decision.objects.filter(approval=self.approval).select_related("user").first()
+
+    @cached_property
+    def revisions(self) -> list[Revision]:
+        return list(self.approval.revisions.select_related("edited_by").order_by("number"))
+
+    @property
+    def editors(self) -> list[User]:
+        """Who changed what the agent proposed, latest last."""
+        return [revision.edited_by for revision in self.revisions if revision.edited_by is not None]
+
+    @cached_property
+    def answer_form(self) -> SchemaForm:
+        """The empty form of an answer."""
+        return SchemaForm(self.approval.parameters, {})
+
+    @property
+    def rows(self) -> list[Row]:
+        """The arguments, each beside what the agent proposed."""
+        proposed = self.revisions[0].arguments if self.revisions else self.approval.arguments
+        values = self.approval.arguments
+        return [
+            Row(name, values.get(name), proposed.get(name), values.get(name) != proposed.get(name))
+            for name in [*proposed, *(name for name in values if name not in proposed)]
+        ]
+
+    @property
+    def is_edited(self) -> bool:
+        return any(row.edited for row in self.rows)
+
+    @property
+    def sources(self) -> list[str]:
+        """In words, what the agent had read that outsiders wrote."""
+        return [_source_words(str(source)) for source in self.approval.taint_sources]
+
+    @property
+    def evidence(self) -> list[dict[str, Any]]:
+        """What the agent had read, newest first."""
+        return list(reversed(self.approval.context.get("evidence", [])))
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        """What else is known, by label."""
+        shown = ("idempotency_key", "attempts", "started_at", "error")
+        return {
+            name.replace("_", " "): self.approval.context[name]
+            for name in shown
+            if name in self.approval.context
+        }
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """What the digest stands for, and the digest."""
+        approval = self.approval
+        return {
+            "id": str(approval.pk),
+            "tool": approval.tool,
+            "tool_digest": approval.tool_digest,
+            "arguments": approval.arguments,
+            "subject": approval.subject,
+            "policy_digest": approval.policy_digest,
+            "revision": approval.revision,
+            "digest": approval.digest,
+        }
+
+    @cached_property
+    def run(self) -> Run | None:
+        return Run.objects.filter(pk=self.approval.run_id).first() if self.approval.run_id else None
+
+    @cached_property
+    def call(self) -> ToolCall | None:
+        """The call that waited for this, with what became of it."""
+        return ToolCall.objects.filter(pk=self.approval.call_id).first() if self.approval.call_id else None
+
+
+def _source_words(source: str) -> str:
+    if source == "input":
+        return "the task, as it came in"
+    return f"what {source.removeprefix('tool:')} returned"

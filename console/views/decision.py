@@ -1,0 +1,148 @@
+"""Deciding: approve, edit, reject, answer, escalate. What can go wrong is said on the card as it stands now."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from agents.decisions import decide, preview_edit
+from approvals.access import Actor
+from approvals.exceptions import AlreadyResolved, GateError, Invalid, NotAllowed, Stale
+from approvals.models import Approval, Kind
+from approvals.queries import pending_queue
+from approvals.states import ApprovalStatus
+from console.cards import Card
+from console.htmx import render_page, wants_fragment
+from console.people.entry import actor_of, people_only
+from console.schema_form import SchemaForm
+from console.views.inbox import card_context, page_context, queue_context, visible_or_404
+
+PAST = {"approve": "Approved", "edit": "Approved with changes", "reject": "Rejected", "answer": "Answered"}
+
+
+@require_safe
+@people_only
+def edit(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """The arguments as a form."""
+    actor = actor_of(request)
+    approval = visible_or_404(approval_id, actor)
+    card = Card(approval, actor, timezone.now())
+    if not card.may_decide or approval.kind != Kind.ACTION:
+        return redirect("card", approval_id)
+    return _edit_page(request, actor, approval, SchemaForm(approval.parameters, approval.arguments))
+
+
+@require_POST
+@people_only
+def preview(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """What the form as it stands would come to; changes nothing."""
+    actor = actor_of(request)
+    approval = visible_or_404(approval_id, actor)
+    form = SchemaForm(approval.parameters, approval.arguments, request.POST.dict())
+    shown: dict[str, Any] = {}
+    if not form.errors:
+        try:
+            shown = preview_edit(approval_id=approval_id, actor=actor, arguments=form.data)
+        except GateError as error:
+            shown = {"errors": [{"path": [], "message": str(error)}]}
+        form.add_errors(shown["errors"])
+    return render(request, "inbox/_preview.html", {"form": form, "shown": shown, "approval": approval})
+
+
+@require_POST
+@people_only
+def decision(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """Take the decision, then open what waits next."""
+    actor = actor_of(request)
+    approval = visible_or_404(approval_id, actor)
+    verdict = request.POST.get("decision", "")
+    form = None
+    if verdict in ("edit", "answer"):
+        values = approval.arguments if verdict == "edit" else {}
+        form = SchemaForm(approval.parameters, values, request.POST.dict())
+    try:
+        if form is not None and form.errors:
+            raise Invalid("Some fields can't be read.")
+        approval = decide(
+            approval_id=approval_id,
+            actor=actor,
+            decision=verdict,
+            digest=request.POST.get("digest", ""),
+            arguments=form.data if form and verdict == "edit" else None,
+            answer=form.data if form and verdict == "answer" else None,
+            reason=request.POST.get("reason", "").strip(),
+        )
+    except Invalid as error:
+        approval = visible_or_404(approval_id, actor)
+        if approval.status != ApprovalStatus.PENDING:
+            return _refused(request, actor, approval, str(error), status=409)
+        return _invalid(request, actor, approval, verdict, form, error)
+    except (AlreadyResolved, Stale) as error:
+        return _refused(request, actor, visible_or_404(approval_id, actor), str(error), status=409)
+    except NotAllowed as error:
+        return _refused(request, actor, approval, str(error), status=403)
+    return _done(request, actor, approval, verdict)
+
+
+def _done(request: HttpRequest, actor: Actor, approval: Approval, verdict: str) -> HttpResponse:
+    if verdict == "escalate":
+        words = "Passed on to the admins"
+    elif approval.status == ApprovalStatus.PENDING:
+        words = f"Your yes counts, {Card(approval, actor, timezone.now()).missing_votes} more needed"
+    else:
+        words = PAST[verdict]
+    following = pending_queue(actor).exclude(pk=approval.pk).exclude(votes__user=actor.user).first()
+    if not wants_fragment(request):
+        messages.success(request, f"{words}: {approval.title}")
+        return redirect("card", following.pk) if following else redirect("inbox")
+    context = card_context(actor, following, chosen=True) | queue_context(actor, following)
+    context |= {"decided": approval, "words": words, "decided_at": timezone.now()}
+    response = render(request, "inbox/_decided.html", context)
+    response.headers["HX-Push-Url"] = f"/inbox/{following.pk}" if following else "/inbox"
+    return response
+
+
+def _invalid(
+    request: HttpRequest,
+    actor: Actor,
+    approval: Approval,
+    verdict: str,
+    form: SchemaForm | None,
+    error: Invalid,
+) -> HttpResponse:
+    """The form again, with what was typed and what is wrong with it."""
+    if form is not None and not form.errors:
+        form.add_errors(error.errors or [{"path": [], "message": str(error)}])
+    if form is not None and verdict == "edit" and approval.kind == Kind.ACTION:
+        return _edit_page(request, actor, approval, form, status=422)
+    typed = {"answer_form": form, "open": verdict, "typed_reason": request.POST.get("reason", "")}
+    return _refused(request, actor, approval, str(error), status=422, extra=typed)
+
+
+def _refused(
+    request: HttpRequest,
+    actor: Actor,
+    approval: Approval,
+    problem: str,
+    *,
+    status: int,
+    extra: dict[str, Any] | None = None,
+) -> HttpResponse:
+    """The card as it stands now, and why the decision was not taken."""
+    context = page_context(actor, approval, chosen=True) | {"problem": problem} | (extra or {})
+    return render_page(
+        request, page="inbox/page.html", fragment="inbox/_card.html", context=context, status=status
+    )
+
+
+def _edit_page(
+    request: HttpRequest, actor: Actor, approval: Approval, form: SchemaForm, *, status: int = 200
+) -> HttpResponse:
+    context = page_context(actor, approval, chosen=True) | {"form": form, "shown": {}}
+    return render_page(
+        request, page="inbox/edit_page.html", fragment="inbox/_edit.html", context=context, status=status
+    )

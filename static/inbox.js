@@ -1,0 +1,102 @@
+// The inbox by keyboard, and what follows a swap: the open row is marked, the new card gets the focus.
+
+const find = (selector) => document.querySelector(selector);
+const rows = () => [...document.querySelectorAll("#queue .row-link")];
+const typing = (element) =>
+  element.isContentEditable || (element.matches("input, textarea, select") && !element.matches("[type=checkbox]"));
+
+function markOpenRow() {
+  const open = find("#card")?.dataset.id;
+  for (const row of rows()) {
+    if (open && row.getAttribute("href").endsWith(open)) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
+  }
+}
+
+// Buttons that only a script can serve are hidden until there is one.
+function enhance() {
+  for (const element of document.querySelectorAll(".presets[hidden], [data-close][hidden]")) element.hidden = false;
+}
+
+function move(by) {
+  const list = rows();
+  if (!list.length) return;
+  const here = list.indexOf(document.activeElement);
+  const from = here >= 0 ? here : list.findIndex((row) => row.getAttribute("aria-current"));
+  const next = from < 0 ? 0 : Math.min(Math.max(from + by, 0), list.length - 1);
+  list[next].focus();
+}
+
+function openStep(summary) {
+  const step = summary.parentElement;
+  step.open = true;
+  const body = step.querySelector(".step-body");
+  (body.querySelector("textarea") ?? body).focus();
+  body.scrollIntoView({ block: "nearest" });
+}
+
+function press(key) {
+  const control = find(`#pane [data-key="${key}"]`);
+  if (!control || control.disabled) return;
+  if (control.matches("summary")) openStep(control);
+  else if (control.matches("a")) control.click();
+  else if (document.activeElement === control) control.click();
+  else control.focus();
+}
+
+function back() {
+  const step = find("#pane details.step[open]");
+  if (step) {
+    step.open = false;
+    step.querySelector("summary").focus();
+  } else {
+    find('#pane [data-key="Escape"]')?.click();
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || find("dialog[open]")) return;
+  if (event.key === "Escape") {
+    if (typing(event.target)) event.target.blur();
+    else back();
+    return;
+  }
+  if (typing(event.target)) return;
+  const action = {
+    j: () => move(1),
+    k: () => move(-1),
+    a: () => press("a"),
+    r: () => press("r"),
+    e: () => press("e"),
+    "?": () => find("#keys").showModal(),
+  }[event.key];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+
+document.addEventListener("click", (event) => {
+  const target = event.target;
+  if (target.closest("[data-help]")) find("#keys").showModal();
+  const fill = target.closest("[data-fill]");
+  if (fill) {
+    const field = find(fill.dataset.fill);
+    field.value = fill.textContent;
+    field.focus();
+  }
+  if (target.closest("[data-close]")) back();
+});
+
+document.addEventListener("htmx:after:swap", (event) => {
+  enhance();
+  markOpenRow();
+  const source = event.detail.ctx.sourceEvent?.type;
+  if (event.detail.ctx.target?.id !== "pane" || source === "live") return;
+  const start = find("#pane [aria-invalid], #problem") ?? find("#edit-form .form-control") ?? find("#card-title");
+  if (start?.id === "problem") start.tabIndex = -1;
+  start?.focus({ preventScroll: false });
+  if (!start?.matches(".form-control, #problem")) find("#card")?.scrollIntoView({ block: "start" });
+});
+
+enhance();
+markOpenRow();
