@@ -1,6 +1,6 @@
 """Static files, served by WhiteNoise without making every asynchronous view wait in a thread."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -8,27 +8,29 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+_WhiteNoise: Any = WhiteNoiseMiddleware  # it has no types
 
-class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise has no types
+
+class StaticFilesMiddleware:
     """WhiteNoise's own middleware is synchronous only: behind it, each long poll would hold a thread."""
 
     sync_capable = async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        super().__init__(get_response)
+        self.get_response = get_response
+        self.files = _WhiteNoise(get_response)
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        if iscoroutinefunction(self):
-            return self._later(request)
-        return super().__call__(request)
+        return self._later(request) if iscoroutinefunction(self) else self.files(request)
 
     async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        path = request.path_info
-        file = await sync_to_async(self.find_file)(path) if self.autorefresh else self.files.get(path)
-        if file is not None:
-            response: HttpResponseBase = await sync_to_async(self.serve)(file, request)
-            return response
-        answer: Awaitable[HttpResponseBase] = self.get_response(request)
-        return await answer
+        path, files = request.path_info, self.files
+        found = await sync_to_async(files.find_file)(path) if files.autorefresh else files.files.get(path)
+        response: HttpResponseBase = (
+            await self.get_response(request)
+            if found is None
+            else await sync_to_async(files.serve)(found, request)
+        )
+        return response

@@ -1,5 +1,7 @@
 """Agents, as far as callers need to know them."""
 
+from typing import Annotated
+
 from django.http import HttpRequest
 from ninja import Path, Query, Router
 
@@ -22,7 +24,7 @@ def listing(request: HttpRequest, query: Query[PageQuery]) -> AgentList:
 
 
 @router.get("/{name}", response=AgentOut, operation_id="get_agent", summary="Read an agent")
-def read(request: HttpRequest, name: str = Path(..., pattern=AGENT_NAME)) -> AgentOut:
+def read(request: HttpRequest, name: Annotated[str, Path(pattern=AGENT_NAME)]) -> AgentOut:
     """Its live version; people see its whole configuration."""
     agent = startable_agents().filter(name=name).first()
     if agent is None:

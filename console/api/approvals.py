@@ -13,7 +13,7 @@ from ninja.responses import Status
 from agents.decisions import decide as take_decision
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
-from approvals.models import Approval, Decision
+from approvals.models import Approval, Decision, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
 from console.api.auth import actor_of
@@ -29,8 +29,8 @@ router = Router(tags=["approvals"])
 class ApprovalQuery(PageQuery):
     """Which approvals."""
 
-    status: ApprovalStatus | None = Query(None)
-    run: UUID | None = Query(None)
+    status: ApprovalStatus | None = None
+    run: UUID | None = None
 
 
 @router.post("", response={201: ApprovalOut}, operation_id="request_approval", summary="Ask for approval")
@@ -45,7 +45,9 @@ def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey 
     def create() -> ApprovalOut:
         values = body.model_dump()
         expires_in = values.pop("expires_in") or settings.APPROVAL_SECONDS
-        return shape_approval(ask_for_program(actor=actor, now=timezone.now(), expires_in=expires_in, **values))
+        return shape_approval(
+            ask_for_program(actor=actor, now=timezone.now(), expires_in=expires_in, **values)
+        )
 
     return create_once(request, idempotency_key, create)
 
@@ -82,7 +84,10 @@ def decide(request: HttpRequest, approval_id: UUID, body: DecisionIn) -> Approva
 
 
 @router.post(
-    "/{approval_id}/withdraw", response=ApprovalOut, operation_id="withdraw_approval", summary="Withdraw a request"
+    "/{approval_id}/withdraw",
+    response=ApprovalOut,
+    operation_id="withdraw_approval",
+    summary="Withdraw a request",
 )
 def withdraw(request: HttpRequest, approval_id: UUID, body: Because | None = None) -> ApprovalOut:
     """By who asked, while it is pending."""
@@ -95,8 +100,8 @@ def shape_approval(approval: Approval) -> ApprovalOut:
     """An approval as the API tells it."""
     return ApprovalOut(
         id=approval.pk,
-        kind=approval.kind,
-        status=approval.status,
+        kind=Kind(approval.kind),
+        status=ApprovalStatus(approval.status),
         title=approval.title,
         tool=approval.tool,
         arguments=approval.arguments,

@@ -21,12 +21,16 @@ class JsonBody(Parser):
         """The body. Raises Problem."""
         if request.content_type != "application/json":
             raise Problem(
-                415, "not_json", f"Send JSON as application/json, not {request.content_type or 'without a content type'}."
+                415,
+                "not_json",
+                f"Send JSON as application/json, not {request.content_type or 'without a content type'}.",
             )
         try:
             text = request.body.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Problem(400, "not_utf8", f"The body is not UTF-8: byte {error.start} is {error.reason}.") from error
+            raise Problem(
+                400, "not_utf8", f"The body is not UTF-8: byte {error.start} is {error.reason}."
+            ) from error
         try:
             value = json.loads(text, parse_constant=_refuse)
         except RecursionError as error:
@@ -50,7 +54,9 @@ def _check(value: Any, path: list[str | int]) -> None:
         case bool():
             pass
         case int() if abs(value) > MAX_WHOLE:
-            raise _unusable(path, "whole numbers beyond 2^53 are read differently by others: send it as a string")
+            raise _unusable(
+                path, "whole numbers beyond 2^53 are read differently by others: send it as a string"
+            )
         case float() if not math.isfinite(value):
             raise _unusable(path, "this number is too large")
         case list():

@@ -1,5 +1,7 @@
 """The emergency stop."""
 
+from typing import Annotated
+
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router
@@ -12,23 +14,32 @@ from console.api.shapes import HaltIn, HaltOut
 
 router = Router(tags=["halt"])
 
+AgentQuery = Annotated[str, Query(max_length=64, pattern=r"^[a-z0-9_-]*$")]
+
 
 @router.post("", response={201: HaltOut}, operation_id="halt", summary="Stop an agent, or all")
-def press(request: HttpRequest, body: HaltIn | None = None, idempotency_key: IdempotencyKey = "") -> Status[object]:
+def press(
+    request: HttpRequest, body: HaltIn | None = None, idempotency_key: IdempotencyKey = ""
+) -> Status[object]:
     """Nothing is claimed while it stands. Pressing twice is one halt."""
     wanted = body or HaltIn()
 
     def create() -> HaltOut:
-        row = actions.halt(actor=actor_of(request), now=timezone.now(), agent=wanted.agent, reason=wanted.reason)
+        row = actions.halt(
+            actor=actor_of(request), now=timezone.now(), agent=wanted.agent, reason=wanted.reason
+        )
         return HaltOut(
-            agent=row.agent, reason=row.reason, halted_by=row.halted_by.get_username(), halted_at=row.halted_at
+            agent=row.agent,
+            reason=row.reason,
+            halted_by=row.halted_by.get_username(),
+            halted_at=row.halted_at,
         )
 
     return create_once(request, idempotency_key, create)
 
 
 @router.delete("", response={204: None}, operation_id="lift_halt", summary="Let an agent, or all, go on")
-def lift(request: HttpRequest, agent: str = Query("", max_length=64, pattern=r"^[a-z0-9_-]*$")) -> Status[None]:
+def lift(request: HttpRequest, agent: AgentQuery = "") -> Status[None]:
     """`agent` as it was given when it was pressed."""
     actions.lift_halt(actor=actor_of(request), now=timezone.now(), agent=agent)
     return Status(204, None)

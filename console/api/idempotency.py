@@ -16,6 +16,7 @@ from console.api.problems import Problem
 from console.models import IdempotencyRecord
 
 KEPT = timedelta(days=1)
+CREATED = 201
 SWEPT = 100  # old records that one new record takes away with it
 
 IdempotencyKey = Annotated[
@@ -29,7 +30,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def create_once(request: HttpRequest, key: str, create: Callable[[], Schema]) -> Status:
+def create_once(request: HttpRequest, key: str, create: Callable[[], Schema]) -> Status[object]:
     """201 with what `create` returns; the answer of the first time where `key` was used before.
 
     The record and what `create` makes are one transaction, and a second request with the same key waits for its
@@ -37,7 +38,7 @@ def create_once(request: HttpRequest, key: str, create: Callable[[], Schema]) ->
     again with the same key. Raises Problem where the key stands for another request.
     """
     if not key:
-        return Status(201, create())
+        return Status(CREATED, create())
     now = timezone.now()
     digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.body).hexdigest()
     with transaction.atomic():
@@ -46,14 +47,17 @@ def create_once(request: HttpRequest, key: str, create: Callable[[], Schema]) ->
             user=actor_of(request).user, key=key, defaults={"request_digest": digest, "created_at": now}
         )
         if fresh:
-            record.status, record.answer = 201, create().model_dump(mode="json")
-            record.save(update_fields=["status", "answer"])
+            record.answer = create().model_dump(mode="json")
+            record.save(update_fields=["answer"])
         elif record.request_digest != digest:
             message = f"the key {key!r} was used for another request: choose a new one"
             raise Problem(
-                422, "key_reused", f"Idempotency-Key: {message}", errors=[{"path": ["Idempotency-Key"], "message": message}]
+                422,
+                "key_reused",
+                f"Idempotency-Key: {message}",
+                errors=[{"path": ["Idempotency-Key"], "message": message}],
             )
-    return Status(record.status, record.answer)
+    return Status(CREATED, record.answer)
 
 
 def _forget_old(*, before: object) -> None:

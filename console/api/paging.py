@@ -23,8 +23,8 @@ MAX_LIMIT = 200
 class PageQuery(Schema):
     """Which part of a list."""
 
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="At most so many items.")
-    cursor: str = Field("", max_length=300, description="`next` of the page before.")
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="At most so many items.")
+    cursor: str = Field(default="", max_length=300, description="`next` of the page before.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,9 @@ def page(rows: QuerySet[Row], query: PageQuery, *, time: str, oldest_first: bool
         at, key = _read(query.cursor, rows.model)
         later = "gt" if oldest_first else "lt"
         # The first condition alone lets the index find the place; the second settles equal times.
-        rows = rows.filter(**{f"{time}__{later}e": at}).filter(Q(**{f"{time}__{later}": at}) | Q(**{f"pk__{later}": key}))
+        rows = rows.filter(**{f"{time}__{later}e": at}).filter(
+            Q(**{f"{time}__{later}": at}) | Q(**{f"pk__{later}": key})
+        )
     sign = "" if oldest_first else "-"
     found = list(rows.order_by(f"{sign}{time}", f"{sign}pk")[: query.limit + 1])
     if len(found) <= query.limit:

@@ -14,7 +14,7 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from pydantic import ConfigDict, Field
 
-from agents.exceptions import AgentError
+from agents.exceptions import AgentError, UnknownAgent
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Stale
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,14 @@ class Problem(Exception):
     """An answer other than success. `extra`: members beside the standard ones."""
 
     def __init__(
-        self, status: int, code: str, detail: str, *, title: str = "", errors: list[dict[str, Any]] | None = None, **extra: Any
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        title: str = "",
+        errors: list[dict[str, Any]] | None = None,
+        **extra: Any,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
@@ -67,8 +74,10 @@ class ProblemOut(Schema):
     title: str
     status: int
     detail: str
-    errors: list[FieldError] | None = Field(None, description="Each place that is wrong.")
-    digest: str | None = Field(None, description="With stale_digest: the digest of what stands there now.")
+    errors: list[FieldError] | None = Field(default=None, description="Each place that is wrong.")
+    digest: str | None = Field(
+        default=None, description="With stale_digest: the digest of what stands there now."
+    )
 
 
 def answer(problem: Problem) -> HttpResponse:
@@ -100,7 +109,9 @@ def problem_of(error: Exception) -> Problem:
                 extra["digest"] = error.digest
             if isinstance(error, AlreadyResolved):
                 extra["resolved"] = error.status
-            errors = error.errors if isinstance(error, Invalid | AgentError) else None
+            errors = error.errors if isinstance(error, Invalid | AgentError) else []
+            if isinstance(error, UnknownAgent):
+                errors = [{"path": ["agent"], "message": str(error)}]
             return Problem(status, error.code, str(error), title=title, errors=errors, **extra)
         case ValidationError():
             errors = [_field_error(item) for item in error.errors]
@@ -108,7 +119,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem(422, "invalid", f"What was sent can't be used: {named}", errors=errors)
         case AuthenticationError():
             return Problem(
-                401, "unauthenticated", "Send a token that is known and not revoked: Authorization: Bearer gth_…"
+                401,
+                "unauthenticated",
+                "Send a token that is known and not revoked: Authorization: Bearer gth_…",
             )
         case HttpError(__cause__=Problem() as cause):  # django-ninja wraps what its body parser raises
             return cause
@@ -119,7 +132,9 @@ def problem_of(error: Exception) -> Problem:
         case UnreadablePostError():
             return Problem(400, "unreadable", "The body ended before it was complete.")
         case Http404():
-            return Problem(404, "not_found", "There is nothing at this address; /api/v1/docs says what there is.")
+            return Problem(
+                404, "not_found", "There is nothing at this address; /api/v1/docs says what there is."
+            )
     log.error("api.failed", exc_info=error)
     return Problem(500, "internal", "Something went wrong on our side; it is in the log.")
 
@@ -136,7 +151,9 @@ class ProblemMiddleware:
     sync_capable = async_capable = True
 
     def __init__(
-        self, get_response: Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+        self,
+        get_response: Callable[[HttpRequest], HttpResponseBase]
+        | Callable[[HttpRequest], Awaitable[HttpResponseBase]],
     ) -> None:
         self.get_response = get_response
         if iscoroutinefunction(get_response):
@@ -157,7 +174,10 @@ def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpRespons
         return response
     details = {
         404: ("not_found", "There is nothing at this address; /api/v1/docs says what there is."),
-        405: ("method_not_allowed", f"Not with {request.method}; allowed here: {response.get('Allow', 'nothing')}."),
+        405: (
+            "method_not_allowed",
+            f"Not with {request.method}; allowed here: {response.get('Allow', 'nothing')}.",
+        ),
         413: ("too_large", f"The body is larger than {MAX_BODY}."),
         500: ("internal", "Something went wrong on our side; it is in the log."),
     }

@@ -11,11 +11,12 @@ from django.db.models import Prefetch
 from django.http import HttpRequest
 from ninja import Query, Router
 from ninja.responses import Status
+from pydantic import Field
 
 from agents import actions
-from agents.models import Run, Step, ToolCall
+from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import find_runs, get_run
-from agents.states import FINAL_RUN, RunStatus
+from agents.states import FINAL_RUN, CallStatus, RunStatus
 from approvals.access import Actor
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
@@ -45,8 +46,8 @@ SETTLED = FINAL_RUN | {RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT, RunS
 class RunQuery(PageQuery):
     """Which runs."""
 
-    agent: str = Query("", max_length=64, pattern=r"^[a-z0-9_-]*$")
-    status: RunStatus | None = Query(None)
+    agent: str = Field(default="", max_length=64, pattern=r"^[a-z0-9_-]*$")
+    status: RunStatus | None = None
 
 
 @router.post("", response={201: RunStarted}, operation_id="start_run", summary="Start a run")
@@ -57,7 +58,7 @@ def start(request: HttpRequest, body: RunIn, idempotency_key: IdempotencyKey = "
 
     def create() -> RunStarted:
         run = actions.start_run(**body.model_dump(), started_by=actor.user)
-        return RunStarted(id=run.pk, status=run.status, trace_id=run.trace_id, url=run_url(run.pk))
+        return RunStarted(id=run.pk, status=RunStatus(run.status), trace_id=run.trace_id, url=run_url(run.pk))
 
     return create_once(request, idempotency_key, create)
 
@@ -86,11 +87,13 @@ def steps(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> StepLi
     """Oldest first."""
     run = get_run(run_id, actor=actor_of(request))
     calls = Prefetch("tool_calls", ToolCall.objects.order_by("index").only("id", "step_id"))
-    found = page(Step.objects.filter(run=run).prefetch_related(calls), query, time="created_at", oldest_first=True)
+    found = page(
+        Step.objects.filter(run=run).prefetch_related(calls), query, time="created_at", oldest_first=True
+    )
     items = [
         StepOut(
             seq=step.seq,
-            kind=step.kind,
+            kind=StepKind(step.kind),
             payload=step.payload,
             tool_calls=[call.pk for call in step.tool_calls.all()],
             created_at=step.created_at,
@@ -101,7 +104,10 @@ def steps(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> StepLi
 
 
 @router.get(
-    "/{run_id}/tool-calls", response=ToolCallList, operation_id="list_tool_calls", summary="List a run's tool calls"
+    "/{run_id}/tool-calls",
+    response=ToolCallList,
+    operation_id="list_tool_calls",
+    summary="List a run's tool calls",
 )
 def tool_calls(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> ToolCallList:
     """Oldest first."""
@@ -114,7 +120,7 @@ def tool_calls(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> T
             step=call.step.seq,
             tool=call.tool,
             effect=call.effect,
-            status=call.status,
+            status=CallStatus(call.status),
             arguments=call.arguments,
             proposed_arguments=call.proposed_arguments,
             digest=call.digest,
@@ -178,7 +184,7 @@ def _shape(run: Run, pending: list[UUID]) -> RunOut:
         id=run.pk,
         agent=run.version.agent.name,
         version=run.version.number,
-        status=run.status,
+        status=RunStatus(run.status),
         reason=run.reason,
         output=run.output or None,
         confidence=run.confidence,

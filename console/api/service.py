@@ -51,11 +51,19 @@ class Api(NinjaAPI):
 def _documented(problems: Iterable[tuple[int, str]]) -> dict[int, Any]:
     schema = {"$ref": "#/components/schemas/ProblemOut"}
     return {
-        status: {"description": words, "content": {MEDIA_TYPE: {"schema": schema}}} for status, words in sorted(problems)
+        status: {"description": words, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status, words in sorted(problems)
     }
 
 
-api = Api(title="Gatehouse", version="1", description=DESCRIPTION, auth=Token(), parser=JsonBody(), urls_namespace="api")
+api = Api(
+    title="Gatehouse",
+    version="1",
+    description=DESCRIPTION,
+    auth=Token(),
+    parser=JsonBody(),
+    urls_namespace="api",
+)
 install(api)
 api.add_router("/runs", runs.router)
 api.add_router("/approvals", approvals.router)

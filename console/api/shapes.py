@@ -7,6 +7,12 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from agents.models import StepKind
+from agents.states import CallStatus, RunStatus
+from approvals.models import Kind
+from approvals.states import ApprovalStatus
+from traces.models import SpanStatus
+
 AGENT_NAME = r"^[a-z][a-z0-9_-]{0,63}$"
 
 
@@ -21,17 +27,19 @@ class RunIn(Body):
 
     agent: str = Field(max_length=64, pattern=AGENT_NAME)
     input: str = Field(min_length=1, description="The task, in the words of whoever has it.")
-    subject: dict[str, Any] = Field({}, description="On whose behalf: user, customer.")
-    conversation: str = Field("", max_length=200, description="Runs of one agent with the same key are its turns.")
-    task_type: str = Field("", max_length=64)
-    metadata: dict[str, Any] = Field({}, description="Kept with the run, for the caller.")
+    subject: dict[str, Any] = Field(default={}, description="On whose behalf: user, customer.")
+    conversation: str = Field(
+        default="", max_length=200, description="Runs of one agent with the same key are its turns."
+    )
+    task_type: str = Field(default="", max_length=64)
+    metadata: dict[str, Any] = Field(default={}, description="Kept with the run, for the caller.")
 
 
 class RunStarted(Schema):
     """A run that was accepted; it goes on by itself."""
 
     id: UUID
-    status: str
+    status: RunStatus
     trace_id: str
     url: str = Field(description="Its page in the console.")
 
@@ -52,7 +60,7 @@ class RunOut(Schema):
     id: UUID
     agent: str
     version: int
-    status: str
+    status: RunStatus
     reason: str = Field(description="Why it stands where it stands, in words.")
     output: str | None
     confidence: float | None
@@ -71,14 +79,14 @@ class RunOut(Schema):
 class Because(Body):
     """Why."""
 
-    reason: str = Field("", max_length=2000)
+    reason: str = Field(default="", max_length=2000)
 
 
 class StepOut(Schema):
     """One step; its payload depends on its kind."""
 
     seq: int
-    kind: Literal["plan", "model", "observe", "answer"]
+    kind: StepKind
     payload: Any
     tool_calls: list[UUID]
     created_at: datetime
@@ -91,7 +99,7 @@ class ToolCallOut(Schema):
     step: int
     tool: str
     effect: str
-    status: str
+    status: CallStatus
     arguments: Any = Field(description="As they run: a person may have edited them.")
     proposed_arguments: Any = Field(description="As the model wrote them.")
     digest: str
@@ -110,15 +118,19 @@ class ApprovalIn(Body):
     tool: str = Field(min_length=1, max_length=128, pattern=r"^[\w.:/-]+$")
     arguments: dict[str, Any]
     effect: Literal["read", "reversible", "irreversible"] = "irreversible"
-    reason: str = Field("", max_length=10_000, description="In the agent's words; people see them as such.")
-    context: dict[str, Any] = Field({}, description="What helps a person to decide.")
-    expires_in: int | None = Field(None, ge=1, le=30 * 86400, description="Seconds; then it expires, which denies it.")
+    reason: str = Field(
+        default="", max_length=10_000, description="In the agent's words; people see them as such."
+    )
+    context: dict[str, Any] = Field(default={}, description="What helps a person to decide.")
+    expires_in: int | None = Field(
+        default=None, ge=1, le=30 * 86400, description="Seconds; then it expires, which denies it."
+    )
 
 
 class DecisionOut(Schema):
     """What a person said."""
 
-    decision: Literal["approve", "edit", "reject", "answer"]
+    decision: str = Field(description="approve, edit, reject or answer")
     by: str
     via: str
     reason: str
@@ -131,8 +143,8 @@ class ApprovalOut(Schema):
     """A request to people as it stands. After an edit, `arguments` and `digest` are the edited ones."""
 
     id: UUID
-    kind: Literal["action", "question", "reconcile"]
-    status: str
+    kind: Kind
+    status: ApprovalStatus
     title: str
     tool: str
     arguments: Any
@@ -157,16 +169,18 @@ class DecisionIn(Body):
 
     decision: Literal["approve", "edit", "reject", "answer", "escalate"]
     digest: str = Field(max_length=64)
-    arguments: dict[str, Any] | None = Field(None, description="With edit: all arguments, as they shall run.")
-    answer: dict[str, Any] | None = Field(None, description="With answer.")
-    reason: str = Field("", max_length=2000, description="With reject: what the agent is told.")
+    arguments: dict[str, Any] | None = Field(
+        default=None, description="With edit: all arguments, as they shall run."
+    )
+    answer: dict[str, Any] | None = Field(default=None, description="With answer.")
+    reason: str = Field(default="", max_length=2000, description="With reject: what the agent is told.")
 
 
 class HaltIn(Body):
     """An emergency stop."""
 
-    agent: str = Field("", max_length=64, description="Empty: all agents.")
-    reason: str = Field("", max_length=2000)
+    agent: str = Field(default="", max_length=64, description="Empty: all agents.")
+    reason: str = Field(default="", max_length=2000)
 
 
 class HaltOut(Schema):
@@ -185,7 +199,7 @@ class SpanOut(Schema):
     parent_id: str | None
     name: str
     operation: str
-    status: str
+    status: SpanStatus
     error_type: str
     started_at: datetime
     ended_at: datetime | None
@@ -210,7 +224,7 @@ class TraceOut(Schema):
     name: str
     agent: str
     agent_version: int | None
-    status: str
+    status: SpanStatus
     simulated: bool
     started_at: datetime
     ended_at: datetime | None
@@ -231,7 +245,9 @@ class AgentOut(Schema):
     purpose: str
     pattern: str
     published_at: datetime
-    config: dict[str, Any] | None = Field(None, description="All of it; for people, on the agent's own page.")
+    config: dict[str, Any] | None = Field(
+        default=None, description="All of it; for people, on the agent's own page."
+    )
 
 
 class RunList(Schema):

@@ -1,10 +1,11 @@
 """Traces."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Path, Query, Router
+from pydantic import Field
 
 from agents.queries import visible_runs
 from approvals.access import PEOPLE, Actor
@@ -12,7 +13,7 @@ from approvals.exceptions import Missing
 from console.api.auth import actor_of
 from console.api.paging import PageQuery, page
 from console.api.shapes import SpanOut, TraceList, TraceOut, TraceWithSpans
-from traces.models import Span
+from traces.models import Span, SpanStatus
 
 router = Router(tags=["traces"])
 
@@ -20,7 +21,7 @@ router = Router(tags=["traces"])
 class TraceQuery(PageQuery):
     """Which traces."""
 
-    agent: str = Query("", max_length=64, pattern=r"^[a-z0-9_-]*$")
+    agent: str = Field(default="", max_length=64, pattern=r"^[a-z0-9_-]*$")
 
 
 @router.get("", response=TraceList, operation_id="list_traces", summary="List traces")
@@ -36,8 +37,8 @@ def listing(request: HttpRequest, query: Query[TraceQuery]) -> TraceList:
 @router.get("/{trace_id}", response=TraceWithSpans, operation_id="get_trace", summary="Read a trace")
 def read(
     request: HttpRequest,
-    trace_id: str = Path(..., pattern=r"^[0-9a-f]{32}$"),
-    bodies: bool = Query(False, description="With the inputs and outputs of the spans."),
+    trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")],
+    bodies: Annotated[bool, Query(description="With the inputs and outputs of the spans.")] = False,
 ) -> TraceWithSpans:
     """All that was recorded, in order of start."""
     spans = _visible_spans(actor_of(request)).filter(trace_id=trace_id).order_by("started_at", "pk")
@@ -78,7 +79,7 @@ def _shape_span(span: Span, *, bodies: bool) -> SpanOut:
         parent_id=span.parent_id or None,
         name=span.name,
         operation=span.operation,
-        status=span.status,
+        status=SpanStatus(span.status),
         error_type=span.error_type,
         started_at=span.started_at,
         ended_at=span.ended_at,

@@ -12,7 +12,10 @@ from ninja import Query
 MAX_WAIT = 60  # s
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # s
 
-Wait = Annotated[float, Query(description="Answer when there is something to tell, or after so many seconds.", ge=0, le=MAX_WAIT)]
+Wait = Annotated[
+    float,
+    Query(description="Answer when there is something to tell, or after so many seconds.", ge=0, le=MAX_WAIT),
+]
 
 
 async def wait_until(done: Callable[[], bool], *, seconds: float) -> None:

@@ -41,7 +41,7 @@ def make_token(*, user: User, role: str, scopes: Iterable[str] = (), now: dateti
         record(
             "token.created",
             actor="system",
-            object_id=row.pk,
+            object_id=str(row.pk),
             data={"user": user.get_username(), "role": role, "scopes": scopes, "prefix": row.prefix},
         )
     return token
@@ -71,7 +71,7 @@ def revoke_tokens(tokens: Iterable[ApiToken], *, by: str, now: datetime) -> int:
     with transaction.atomic():
         for row in tokens:
             if ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=now):
-                record("token.revoked", actor=by, object_id=row.pk, data={"prefix": row.prefix})
+                record("token.revoked", actor=by, object_id=str(row.pk), data={"prefix": row.prefix})
                 count += 1
     return count
 
