@@ -1,0 +1,187 @@
+"""Agents as files: what a person writes in an editor and keeps under version control."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from agents.actions import check_config, publish
+from agents.config import AgentConfig
+from agents.exceptions import BadConfig, UnknownAgent
+from agents.models import Agent, AgentVersion
+
+WIDTH = 100  # of a line, where a file is written
+_NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,63}\Z")
+_UNKNOWN_KEY = re.compile(r"\Aunknown key '([^']*)'")
+
+Place = tuple[str | int, ...]
+
+
+def parse(text: str, *, source: str = "agent file") -> tuple[str, dict[str, Any]]:
+    """The agent's name and its checked configuration. Raises BadConfig, which names source, line and key."""
+    lines = _lines(text, source)
+    document = yaml.safe_load(text)
+    if not isinstance(document, dict):
+        raise BadConfig(f"{source}: an agent file is a mapping that begins with `agent: NAME`.")
+    name = document.pop("agent", None)
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise BadConfig(
+            f"{source}:{lines.get(('agent',), 1)}: agent: name the agent, in lower-case letters, digits, - and _."
+        )
+    try:
+        check_config(document)
+    except BadConfig as error:
+        raise BadConfig(_located(error, lines, source), errors=error.errors) from error
+    return name, document
+
+
+def read_file(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """What `parse` makes of a file. Raises BadConfig, also where it can't be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadConfig(f"{path}: {reason}.") from error
+    return parse(text, source=str(path))
+
+
+def apply_file(path: str | Path, *, actor: User | None) -> tuple[AgentVersion, bool]:
+    """Publish a file; the version, and whether it is new. Raises BadConfig."""
+    return apply_files([path], actor=actor)[0]
+
+
+@transaction.atomic
+def apply_files(paths: Sequence[str | Path], *, actor: User | None) -> list[tuple[AgentVersion, bool]]:
+    """Publish several files, or none where one is bad. Raises BadConfig, with every bad file in its message."""
+    agents: dict[str, tuple[str | Path, dict[str, Any]]] = {}
+    wrong: list[str] = []
+    for path in paths:
+        try:
+            name, config = read_file(path)
+        except BadConfig as error:
+            wrong.append(str(error))
+            continue
+        if name in agents:
+            wrong.append(f"{path}: {agents[name][0]} is the agent {name!r} already.")
+        agents[name] = path, config
+    if wrong:
+        raise BadConfig("\n".join(wrong))
+    return [
+        publish(name=name, config=config, actor=actor, note=f"From {Path(path).name}"[:300])
+        for name, (path, config) in agents.items()
+    ]
+
+
+def export(name: str) -> str:
+    """The live version as a file; applying it changes nothing. Raises UnknownAgent."""
+    agent = Agent.objects.select_related("live_version").filter(name=name).exclude(live_version=None).first()
+    if agent is None or agent.live_version is None:
+        known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
+        raise UnknownAgent(f"There is no agent {name!r}. Agents: {known}.")
+    return as_yaml(name, agent.live_version.config)
+
+
+def diff(path: str | Path) -> str:
+    """What applying a file would change, as a unified diff; "" where it changes nothing. Raises BadConfig."""
+    name, config = read_file(path)
+    try:
+        live = export(name)
+    except UnknownAgent:
+        live = ""
+    return "".join(
+        difflib.unified_diff(
+            live.splitlines(keepends=True),
+            as_yaml(name, config).splitlines(keepends=True),
+            fromfile=f"{name} (live)",
+            tofile=str(path),
+        )
+    )
+
+
+def as_yaml(name: str, config: dict[str, Any]) -> str:
+    """A configuration as a file: what differs from the defaults, in the order of the documentation."""
+    short = _short(AgentConfig.model_validate(config).model_dump(mode="json", exclude_defaults=True))
+    return yaml.dump(
+        {"agent": name, **short}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH
+    )
+
+
+def to_yaml(value: Any) -> str:
+    """A part of a configuration as a person would write it."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+
+
+def short_model(model: dict[str, Any]) -> str | dict[str, Any]:
+    """`provider:model` where nothing else is said of a model."""
+    return f"{model['provider']}:{model['model']}" if model.keys() == {"provider", "model"} else model
+
+
+def _short(config: dict[str, Any]) -> dict[str, Any]:
+    return config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
+
+
+def _lines(text: str, source: str) -> dict[Place, int]:
+    """The line of every key and item. Raises BadConfig for what is no YAML, or means something else than it says."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise BadConfig(f"{source}: aliases (*name) are not supported: write it out.")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[Place, int] = {}
+        if root is not None:
+            _walk(root, (), lines, source)
+        yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadConfig(f"{source}{line}: this is not YAML: {error.problem}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadConfig(f"{source}: this is not YAML: {error}.") from error
+    return lines
+
+
+def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -> None:
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, str(key.value))
+            line = key.start_mark.line + 1
+            if inner in lines:
+                raise BadConfig(f"{source}:{line}: the key {key.value!r} stands here twice.")
+            lines[inner] = line
+            _walk(value, inner, lines, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _walk(item, (*place, index), lines, source)
+
+
+def _located(error: BadConfig, lines: dict[Place, int], source: str) -> str:
+    """Each mistake on a line of its own, as compilers write them."""
+    if not error.errors:
+        return f"{source}: {error}"
+    told = []
+    for mistake in error.errors:
+        place: Place = tuple(mistake["path"])
+        if unknown := _UNKNOWN_KEY.match(mistake["message"]):
+            place = (*place, unknown[1])
+        known = place
+        while known and known not in lines:
+            known = known[:-1]
+        where = ".".join(str(part) for part in place)
+        told.append(f"{source}:{lines.get(known, 1)}: {where}: {mistake['message']}")
+    return "\n".join(told)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
