@@ -148,8 +148,8 @@ def check_config(config: dict[str, Any]) -> AgentConfig:
     try:
         parsed = AgentConfig.model_validate(config)
     except ValidationError as error:
-        errors = [
-            {"path": list(item["loc"]), "message": item["msg"].removeprefix("Value error, ")}
+        errors: list[dict[str, Any]] = [
+            {"path": list(item["loc"]), "message": str(item["msg"]).removeprefix("Value error, ")}
             for item in error.errors(include_url=False, include_context=False)
         ]
         where = ".".join(str(part) for part in errors[0]["path"])

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from approvals.access import OPERATOR
 from approvals.policy import Outcome, Rule, check_condition
 
 MAX_TOOLS = 15
@@ -110,7 +109,7 @@ class PolicyRule(Strict):
     when: str = ""
     then: Literal["allow", "require", "deny"]
     approvers: int = Field(1, ge=1, le=10)
-    role: Literal["operator", "admin"] = OPERATOR
+    role: Literal["operator", "admin"] = "operator"
     expires: Seconds | None = None
 
     @field_validator("when")

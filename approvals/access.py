@@ -11,6 +11,7 @@ from approvals.models import Approval
 
 OPERATOR, ANALYST, ADMIN, SERVICE = "operator", "analyst", "admin", "service"
 ROLES = (OPERATOR, ANALYST, ADMIN, SERVICE)  # names of Django groups
+_ROLES = "_gatehouse_roles"  # kept on the user object, that is for one request
 PEOPLE = frozenset({OPERATOR, ANALYST, ADMIN})
 
 
@@ -18,10 +19,11 @@ def roles_of(user: AbstractBaseUser | AnonymousUser) -> frozenset[str]:
     """The roles of a user; a superuser is an admin, nobody signed in has none."""
     if not isinstance(user, User) or not user.is_active:
         return frozenset()
-    if not hasattr(user, "_gatehouse_roles"):
+    roles: frozenset[str] | None = getattr(user, _ROLES, None)
+    if roles is None:
         names = set(user.groups.filter(name__in=ROLES).values_list("name", flat=True))
-        user._gatehouse_roles = frozenset(names | ({ADMIN} if user.is_superuser else set()))  # type: ignore[attr-defined]
-    roles: frozenset[str] = user._gatehouse_roles
+        roles = frozenset(names | ({ADMIN} if user.is_superuser else set()))
+        setattr(user, _ROLES, roles)
     return roles
 
 

@@ -221,7 +221,9 @@ def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> H
                 row = Halt.objects.create(agent=agent, reason=reason, halted_by=actor.user, halted_at=now)
         except IntegrityError:
             return Halt.objects.get(agent=agent, lifted_at=None)
-        record("halt.pressed", actor=str(actor), object_id=row.pk, data={"agent": agent, "reason": reason})
+        record(
+            "halt.pressed", actor=str(actor), object_id=str(row.pk), data={"agent": agent, "reason": reason}
+        )
     return row
 
 
@@ -234,7 +236,7 @@ def lift_halt(*, actor: Actor, now: datetime, agent: str = "") -> None:
         if row is None:
             raise Missing(f"There is no halt of {agent or 'all agents'} to lift.")
         Halt.objects.filter(pk=row.pk).update(lifted_by=actor.user, lifted_at=now)
-        record("halt.lifted", actor=str(actor), object_id=row.pk, data={"agent": agent})
+        record("halt.lifted", actor=str(actor), object_id=str(row.pk), data={"agent": agent})
 
 
 def require_running(agent: str) -> None:

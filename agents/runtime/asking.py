@@ -8,9 +8,9 @@ from typing import Any
 from django.utils import timezone
 
 from agents.config import ModelRef
-from agents.providers.base import Message, ModelFailure, ModelRequest, ModelResponse, ToolSchema
+from agents.providers.base import FailureKind, Message, ModelFailure, ModelRequest, ModelResponse, ToolSchema
 from agents.providers.pricing import cost_usd
-from agents.providers.routing import resolve
+from agents.providers.routing import UnknownProvider, resolve
 from agents.runtime.journal import give_back_connection
 from agents.runtime.stretch import Stretch
 from traces.models import SpanStatus
@@ -46,7 +46,6 @@ def ask(
 ) -> Answer:
     """Have the model of `role` answer. Raises AskFailed."""
     model = stretch.config.models.for_role(role)
-    provider = resolve(model.provider, base_url=model.base_url)
     request = ModelRequest(
         model=model.model,
         system=system,
@@ -55,20 +54,31 @@ def ask(
         output_schema=output_schema,
         max_tokens=model.max_tokens,
         timeout=model.timeout,
-        metadata={"role": role, "run": str(stretch.run.pk)},
+        metadata={
+            "role": role,
+            "run": str(stretch.run.pk),
+            "attempt": str(stretch.run.model_failures + 1),
+        },
     )
     give_back_connection()
-    started_at = timezone.now()
+    started_at, simulated = timezone.now(), False
     try:
+        provider = resolve(model.provider, base_url=model.base_url)
+        simulated = provider.simulated
         response = provider.complete(request)
-    except ModelFailure as failure:
-        recorded = _record(stretch, model, request, role, started_at, simulated=provider.simulated)
+    except (ModelFailure, UnknownProvider) as error:
+        failure = (
+            error
+            if isinstance(error, ModelFailure)
+            else ModelFailure(FailureKind.INVALID_REQUEST, str(error))
+        )
+        recorded = _record(stretch, model, request, role, started_at, simulated=simulated)
         recorded.span.status = SpanStatus.ERROR
         recorded.span.error_type = failure.kind
         recorded.span.preview = str(failure)
         recorded.output = {"error": failure.kind, "message": str(failure)}
-        raise AskFailed(failure, recorded) from failure
-    recorded = _record(stretch, model, request, role, started_at, simulated=provider.simulated)
+        raise AskFailed(failure, recorded) from error
+    recorded = _record(stretch, model, request, role, started_at, simulated=simulated)
     cost = cost_usd(model.provider, model.model, response.usage)
     _add_response(recorded, response, cost)
     run, usage = stretch.run, response.usage
@@ -81,7 +91,7 @@ def ask(
             "cache_read_tokens": run.cache_read_tokens + usage.cache_read,
             "cache_write_tokens": run.cache_write_tokens + usage.cache_write,
             "cost_usd": run.cost_usd + (cost or Decimal(0)),
-            "simulated": run.simulated or provider.simulated,
+            "simulated": run.simulated or simulated,
             "model_failures": 0,
             "work_ms": stretch.lap(),
         },

@@ -29,7 +29,7 @@ def wake(run_id: UUID, *, delay: float = 0) -> None:
     from agents.tasks import advance_run  # the task module imports the loop, which imports this one
 
     try:
-        advance_run.apply_async((str(run_id),), countdown=delay or None, retry=False)
+        advance_run.apply_async((str(run_id),), countdown=delay, retry=False)
     except OperationalError as error:
         log.warning("wake.lost", run=str(run_id), error=str(error))
 

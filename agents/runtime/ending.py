@@ -99,9 +99,7 @@ def retry_or_fail(stretch: Stretch, failed: AskFailed) -> None:
     finish(stretch, Finish(RunStatus.FAILED, f"The model failed{times}: {failure}"), failed)
 
 
-def _later(
-    stretch: Stretch, delay: float, reason: str, event: str, failed: AskFailed | None = None
-) -> None:
+def _later(stretch: Stretch, delay: float, reason: str, event: str, failed: AskFailed | None = None) -> None:
     run, now = stretch.run, timezone.now()
     with entry(
         run,

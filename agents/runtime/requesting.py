@@ -194,5 +194,5 @@ def _bounded(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    known = str | int | float | bool | None | list | dict
-    return storable(value if isinstance(value, known) else str(value))
+    known = isinstance(value, str | int | float | bool | None | list | dict)
+    return storable(value if known else str(value))

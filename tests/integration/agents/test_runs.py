@@ -18,6 +18,7 @@ from agents.providers.base import FailureKind, Finish, ModelFailure, ModelRespon
 from agents.providers.routing import using
 from agents.providers.scripted import Script, Scripted, answer, call, say, together
 from agents.runtime.recovery import sweep
+from approvals.access import Actor
 from approvals.actions import expire_due, halt, lift_halt
 from approvals.exceptions import AlreadyResolved, Invalid, Stale
 from approvals.models import Approval, Decision
@@ -270,18 +271,20 @@ def test_a_quorum_needs_different_people_and_an_edit_resets_it(play: Play) -> No
     request = world.pending(run)
     ana, ben, cleo = (world.operator(name) for name in ("ana", "ben", "cleo"))
 
-    approve = {"approval_id": request.pk, "decision": "approve"}
-    assert decide(**approve, actor=ana, digest=request.digest).status == "pending"
+    def approve(actor: Actor, digest: str) -> Approval:
+        return decide(approval_id=request.pk, actor=actor, decision="approve", digest=digest)
+
+    assert approve(ana, request.digest).status == "pending"
     with pytest.raises(AlreadyResolved, match="1 more must"):
-        decide(**approve, actor=ana, digest=request.digest)
+        approve(ana, request.digest)
     arguments = {"account": "acme", "amount": 30}
     edited = decide(
         approval_id=request.pk, actor=ben, decision="edit", digest=request.digest, arguments=arguments
     )
     assert edited.status == "pending"
     with pytest.raises(Stale):
-        decide(**approve, actor=cleo, digest=request.digest)
-    assert decide(**approve, actor=cleo, digest=edited.digest).status == "approved"
+        approve(cleo, request.digest)
+    assert approve(cleo, edited.digest).status == "approved"
     assert world.carry_on(run).status == "completed"
     assert [line.split()[3] for line in tools.effects()] == ["30.0"]
 
@@ -373,8 +376,9 @@ def test_odd_results_are_stored_as_json(play: Play) -> None:
     world.publish_agent()
     run = world.carry_on(world.start())
     assert run.status == "completed"
-    data = ToolCall.objects.get(run=run).result["data"]
-    assert data == {"nul": "a\ufffdb", "nan": "nan", "set": "{1}", "surrogate": "?", "7": "key"}
+    result = ToolCall.objects.get(run=run).result
+    assert result is not None
+    assert result["data"] == {"nul": "a\ufffdb", "nan": "nan", "set": "{1}", "surrogate": "?", "7": "key"}
 
 
 @pytest.mark.req("RUN-2", "RUN-4")
