@@ -14,7 +14,7 @@ def load_tool(path: str) -> Tool:
     module_name, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # importing a module runs it, and it may raise anything
         raise BadConfig(
             f"There is no tool {path!r} ({error}); write the dotted path of a function with @tool."
         ) from error
@@ -26,11 +26,14 @@ def load_tool(path: str) -> Tool:
 def tools_of(config: AgentConfig) -> dict[str, Tool]:
     """The granted tools by name: these and no others can be called. Raises BadConfig for two of one name."""
     tools: dict[str, Tool] = {}
-    for reference in config.tools:
-        found = load_tool(reference.python)
+    for place, reference in enumerate(config.tools):
+        path = ["tools", place, "python"]
+        try:
+            found = load_tool(reference.python)
+        except BadConfig as error:
+            raise BadConfig(str(error), errors=[{"path": path, "message": str(error)}]) from error
         if found.name in tools:
-            raise BadConfig(
-                f"Two tools are called {found.name!r}: {tools[found.name].source} and {found.source}."
-            )
+            message = f"Two tools are called {found.name!r}: {tools[found.name].source} and {found.source}."
+            raise BadConfig(message, errors=[{"path": path, "message": message}])
         tools[found.name] = found
     return tools
