@@ -13,6 +13,7 @@ from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest, tool_context
 from agents.runtime.requesting import make_preview
 from agents.tools.registry import tools_of
+from agents.tools.results import Denied
 from agents.tools.validation import BadArguments, validate
 from approvals import actions
 from approvals.access import Actor, get_approval, require_may_decide
@@ -109,6 +110,8 @@ def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
         preview = make_preview(tool, context, arguments)
     except BadArguments as error:
         raise Invalid(f"These arguments don't fit: {error}", errors=error.errors) from error
+    except Denied as error:
+        raise Invalid(f"The tool denies this: {error}") from error
     verdict = evaluate(
         as_action(call.run, tool, arguments, tainted=call.tainted), call.run.version.parsed.rules()
     )

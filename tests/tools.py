@@ -112,4 +112,4 @@ def break_off(context: ToolContext) -> None:
 @tool(category="lookup", effect="read")
 def return_oddities(context: ToolContext) -> dict[str, Any]:
     """Return what neither JSON nor Postgres likes."""
-    return {"nul": "a\x00b", "nan": float("nan"), "set": {1}, "surrogate": "\ud800", 7: "key"}
+    return {"nul": "a\x00b", "nan": float("nan"), "set": {1}, "surrogate": "\ud800"}

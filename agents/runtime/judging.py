@@ -11,6 +11,7 @@ from agents.runtime.journal import entry, move_call
 from agents.runtime.requesting import ask_people, make_preview
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
+from agents.tools.results import Denied
 from agents.tools.validation import BadArguments, unknown_tool, validate
 from approvals.exceptions import Invalid
 from approvals.policy import Outcome, Verdict, evaluate
@@ -83,6 +84,8 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         digest = call_digest(stretch.run, tool, call.arguments)
     except BadArguments as error:
         return Judgement(CallStatus.REFUSED, f"The arguments don't fit: {error}. Correct them and try again.")
+    except Denied as error:
+        return Judgement(CallStatus.DENIED, str(error))
     except Invalid as error:
         return Judgement(CallStatus.REFUSED, str(error))
     if any(other.digest == digest and other.status == CallStatus.DENIED for other in stretch.calls):

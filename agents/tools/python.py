@@ -33,8 +33,8 @@ def tool(
 
     The first paragraph of the docstring tells the model what it does; `Annotated[..., Field(description=...)]`
     describes an argument. `title` is a format string over the arguments ("Refund {amount} EUR for {order_id}") or a
-    function of them. `check` and `preview` take the same parameters as the function; `check` raises ValueError or
-    NotFound with a message that says what would be valid, `preview` must have no effect. An effect that isn't stated
+    function of them. `check` and `preview` take the same parameters as the function; `check` raises ValueError,
+    NotFound or Denied with a message that says what would be valid, `preview` must have no effect. An effect that isn't stated
     is irreversible. Raises TypeError for a parameter without a type hint.
     """
 
@@ -56,7 +56,7 @@ def tool(
         description = " ".join(doc.split("\n\n")[0].split())
         if not description:
             raise TypeError(f"{function.__qualname__}: a tool needs a docstring that says what it does")
-        definition = {
+        definition: dict[str, Any] = {
             "name": function.__name__,
             "description": description,
             "parameters": parameters,

@@ -6,6 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 class Effect(StrEnum):
     """What a call does to the world."""
@@ -74,7 +78,7 @@ class Tool:
     when_to_use: str = ""
     when_not_to_use: str = ""
     title: Callable[[dict[str, Any]], str] | None = None  # the action in words
-    check: Callable[[ToolContext, dict[str, Any]], None] | None = None  # raises ValueError, NotFound
+    check: Callable[[ToolContext, dict[str, Any]], None] | None = None  # raises ValueError, NotFound, Denied
     preview: Callable[[ToolContext, dict[str, Any]], Preview] | None = None
 
     def in_words(self, arguments: dict[str, Any]) -> str:
@@ -82,6 +86,6 @@ class Tool:
         if self.title is not None:
             try:
                 return self.title(arguments)
-            except (KeyError, ValueError, TypeError, IndexError):
-                pass  # arguments that were not validated yet: fall back to the name
+            except Exception:  # a tool's code may raise anything: the name always serves
+                log.warning("title.failed", tool=self.name, exc_info=True)
         return f"Call {self.name}"

@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from agents.tools.results import ToolFailure
+from agents.tools.results import Denied, ToolFailure
 from agents.tools.spec import Tool, ToolContext
 
 MAX_ARGUMENT_BYTES = 100_000
@@ -23,7 +23,7 @@ class BadArguments(Exception):
 
 
 def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> None:
-    """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check."""
+    """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check; Denied as it does."""
     size = len(json.dumps(arguments))
     if size > MAX_ARGUMENT_BYTES:
         raise BadArguments(
@@ -40,6 +40,8 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
     if tool.check is not None:
         try:
             tool.check(context, arguments)
+        except Denied:
+            raise
         except (ValueError, ToolFailure) as error:
             raise BadArguments([{"path": [], "message": str(error)}]) from error
 

@@ -378,7 +378,7 @@ def test_odd_results_are_stored_as_json(play: Play) -> None:
     assert run.status == "completed"
     result = ToolCall.objects.get(run=run).result
     assert result is not None
-    assert result["data"] == {"nul": "a\ufffdb", "nan": "nan", "set": "{1}", "surrogate": "?", "7": "key"}
+    assert result["data"] == {"nul": "a\ufffdb", "nan": "nan", "set": "{1}", "surrogate": "?"}
 
 
 @pytest.mark.req("RUN-2", "RUN-4")
