@@ -25,6 +25,14 @@ def socket_dir(home: Path) -> Path:
     return Path("/tmp") / f"gatehouse-{digest}"  # noqa: S108 (its owner is checked before use)
 
 
+def base_url(home: Path) -> str:
+    """`BASE_URL`, or where the last `up` on `home` answered, so that commands beside it print links that work."""
+    if value := os.environ.get("BASE_URL"):
+        return value
+    note = home / "base_url"
+    return note.read_text() if note.exists() else "http://127.0.0.1:8000"
+
+
 def listed(name: str, default: list[str]) -> list[str]:
     """A comma-separated variable as a list."""
     value = os.environ.get(name, "")

@@ -13,7 +13,7 @@ HOME = environment.home()
 
 SECRET_KEY = environment.secret_key(HOME)
 DEBUG = os.environ.get("DEBUG") == "1"
-BASE_URL = os.environ.get("BASE_URL", "http://127.0.0.1:8000")
+BASE_URL = environment.base_url(HOME)
 ALLOWED_HOSTS = environment.listed("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 

@@ -1,7 +1,6 @@
 """The processes of one installation: what each is called, how it starts, and in which order they end."""
 
 import http.client
-import importlib.util
 import os
 import signal
 import subprocess
@@ -141,7 +140,5 @@ class Stack:
 
 def simulator_is_needed() -> bool:
     """Whether some provider has neither a key nor a base URL, so that the simulator stands in for it."""
-    return importlib.util.find_spec("agents.simulator.__main__") is not None and any(
-        not endpoint["api_key"] and not endpoint["base_url"]
-        for endpoint in environment.model_endpoints().values()
-    )
+    endpoints = environment.model_endpoints().values()
+    return any(not endpoint["api_key"] and not endpoint["base_url"] for endpoint in endpoints)

@@ -1,6 +1,5 @@
 """`python manage.py up`: everything that Gatehouse needs, in one process that looks after the others."""
 
-import importlib.util
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import Error, connections
 
+from agents.examples.seed import seed_examples
 from console.people.examples import EXAMPLE_PEOPLE, make_example_people
 from console.people.links import make_link
 from console.services.child import follow_parent
@@ -91,6 +91,7 @@ class Command(BaseCommand):
         self._say(f"starting the web server, {stack.workers} workers and the clock")
         stack.start_programs()
         stack.wait_ready()
+        (stack.home / "base_url").write_text(stack.env["BASE_URL"])
         self._say(f"ready {stack.url}")
         for role, path in links:
             self._say(f"  sign in as {role}, once: {stack.url}{path}")
@@ -107,8 +108,7 @@ class Command(BaseCommand):
             if with_examples:
                 self._say("adding the examples")
                 people = make_example_people()
-                if importlib.util.find_spec("agents.examples.seed"):
-                    importlib.import_module("agents.examples.seed").seed_examples()
+                seed_examples()
                 links = [
                     (f"{who.role} ({who.name})", make_link(user))
                     for who, user in zip(EXAMPLE_PEOPLE, people, strict=True)

@@ -146,6 +146,8 @@ def test_a_life(installation: Installation) -> None:
     assert links.keys() == {"operator", "analyst", "admin"}, installation.said
     assert "sessionid" in installation.get(links["admin"]).cookies
     spent = installation.get(links["admin"])
+    another = installation.manage("sign_in_link", "ada").stdout.strip()
+    assert "sessionid" in httpx.get(another).cookies, "commands know where the console answers"
     assert (spent.status_code, "sessionid" in spent.cookies) == (302, False), "a link works once"
 
     assert "runs on" in installation.refuse(), "a second one on the same home is refused"

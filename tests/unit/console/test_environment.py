@@ -18,6 +18,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "VALKEY_URL",
         "SECRET_KEY",
         "DATABASE_POOL",
+        "BASE_URL",
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
     ):
@@ -40,6 +41,14 @@ def test_urls_of_outside_services_win(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("VALKEY_URL", "redis://cache")
     assert environment.database_url(tmp_path) == "postgresql://db/x"
     assert environment.valkey_url(tmp_path) == "redis://cache"
+
+
+def test_commands_know_where_the_last_start_answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert environment.base_url(tmp_path) == "http://127.0.0.1:8000"
+    (tmp_path / "base_url").write_text("http://127.0.0.1:8123")
+    assert environment.base_url(tmp_path) == "http://127.0.0.1:8123"
+    monkeypatch.setenv("BASE_URL", "https://gate.example")
+    assert environment.base_url(tmp_path) == "https://gate.example"
 
 
 @pytest.mark.parametrize(
