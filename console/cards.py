@@ -12,7 +12,7 @@ from approvals.access import ADMIN, Actor, require_may_decide
 from approvals.exceptions import NotAllowed
 from approvals.models import Approval, Decision, Kind, Revision, Vote
 from approvals.states import ApprovalStatus
-from console.schema_form import SchemaForm
+from console.schema_form import SchemaForm, argument_names
 
 NEVER = timedelta(days=3650)  # a time limit beyond this is none
 
@@ -129,8 +129,16 @@ class Card:
         values = self.approval.arguments
         return [
             Row(name, values.get(name), proposed.get(name), values.get(name) != proposed.get(name))
-            for name in [*proposed, *(name for name in values if name not in proposed)]
+            for name in argument_names(self.approval.parameters, {**proposed, **values})
+            if name in proposed or name in values
         ]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the preview tells beside the changes; what only repeats an argument is left out."""
+        arguments = self.approval.arguments
+        facts: dict[str, Any] = self.approval.preview.get("facts", {})
+        return {label: value for label, value in facts.items() if (label, value) not in arguments.items()}
 
     @property
     def is_edited(self) -> bool:

@@ -9,6 +9,7 @@ from console.characters import has_hidden
 
 PREFIX = "field."
 LONG = 80  # characters; from here on a field has several lines
+ROOMY = 2000  # a text that may be so long gets several lines even while it is short
 
 
 @dataclass(slots=True)
@@ -34,6 +35,14 @@ class Field:
         return has_hidden(self.value)
 
 
+def argument_names(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    """The names in the order in which a person should meet them: required ones first, as the tool's author put them.
+
+    Only lists keep their order in the database, so that of the properties is lost.
+    """
+    return list(dict.fromkeys([*schema.get("required", []), *schema.get("properties", {}), *values]))
+
+
 class SchemaForm:
     """The fields for `schema`, filled with `values`, or with what was posted.
 
@@ -49,9 +58,11 @@ class SchemaForm:
         self.values = values
         properties = schema.get("properties", {})
         required = schema.get("required", [])
-        names = [*properties, *(name for name in values if name not in properties)]
         self.general: list[str] = []
-        self.fields = [self._field(name, properties.get(name), name in required) for name in names]
+        self.fields = [
+            self._field(name, properties.get(name), name in required)
+            for name in argument_names(schema, values)
+        ]
         self.data: dict[str, Any] = {}
         if posted is not None:
             for item in self.fields:
@@ -136,8 +147,9 @@ def _kind(schema: Mapping[str, Any], value: Any) -> str:
     if isinstance(value, dict | list) or declared in ("object", "array"):
         return "json"
     if isinstance(value, str) or (value is None and declared == "string"):
-        length = max(len(value or ""), min(schema.get("maxLength", 0), 2 * LONG + 1) // 2)
-        return "text" if length > LONG or "\n" in (value or "") or "\r" in (value or "") else "string"
+        text = value or ""
+        is_long = len(text) > LONG or "\n" in text or "\r" in text or schema.get("maxLength", 0) >= ROOMY
+        return "text" if is_long else "string"
     if isinstance(value, bool) or (value is None and declared == "boolean"):
         return "boolean"
     if declared == "integer":

@@ -11,8 +11,9 @@ function words(seconds) {
   return `${Math.floor(seconds / DAY)} d ${Math.floor((seconds % DAY) / HOUR)} h`;
 }
 
-function countdown(seconds) {
+function countdown(seconds, length) {
   if (seconds <= 0) return "time is up";
+  if (seconds >= HOUR && length === "short") return `${words(seconds).split(" ").slice(0, 2).join(" ")} left`;
   if (seconds >= HOUR) return `${words(seconds)} left`;
   return `${Math.floor(seconds / MINUTE)}:${String(Math.floor(seconds % MINUTE)).padStart(2, "0")} left`;
 }
@@ -26,7 +27,7 @@ function tick() {
   }
   for (const time of document.querySelectorAll("time[data-countdown]")) {
     const left = (Date.parse(time.dateTime) - now) / 1000;
-    const text = countdown(left);
+    const text = countdown(left, time.dataset.countdown);
     if (time.textContent !== text) time.textContent = text;
     time.classList.toggle("is-urgent", left < 5 * MINUTE);
   }

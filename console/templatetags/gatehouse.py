@@ -19,6 +19,8 @@ from console.characters import reveal
 
 register = template.Library()
 
+LINE = 60  # characters of JSON that are easily read on one line
+
 
 @register.filter
 def visible(value: Any) -> SafeString:
@@ -41,9 +43,16 @@ def written(value: Any) -> SafeString:
 
 
 @register.filter
+def as_line(value: Any) -> str:
+    """`value` as JSON on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
 def as_json(value: Any) -> str:
-    """`value` as indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
+    """`value` as JSON, indented where it is long."""
+    line = as_line(value)
+    return line if len(line) <= LINE else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 @register.filter
@@ -83,19 +92,22 @@ def ago(moment: datetime | None) -> SafeString:
 
 
 @register.filter
-def countdown(moment: datetime) -> SafeString:
-    """How long until a moment, exact on hover, kept true by static/time.js."""
+def countdown(moment: datetime, length: str = "") -> SafeString:
+    """How long until a moment, exact on hover, kept true by static/time.js; "short" leaves the minutes of hours out."""
     left = (moment - timezone.now()).total_seconds()
     if left <= 0:
         text = "time is up"
     elif left < 3600:
         text = f"{int(left) // 60}:{int(left) % 60:02d} left"
+    elif length == "short":
+        text = " ".join(_span(left).split()[:2]) + " left"
     else:
         text = f"{_span(left)} left"
     return format_html(
-        '<time datetime="{}" title="{}" data-countdown class="{}">{}</time>',
+        '<time datetime="{}" title="{}" data-countdown="{}" class="{}">{}</time>',
         moment.isoformat(),
         exact(moment),
+        length,
         "is-urgent" if left < 300 else "",
         text,
     )

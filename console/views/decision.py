@@ -90,7 +90,7 @@ def decision(request: HttpRequest, approval_id: UUID) -> HttpResponse:
 
 def _done(request: HttpRequest, actor: Actor, approval: Approval, verdict: str) -> HttpResponse:
     if verdict == "escalate":
-        words = "Passed on to the admins"
+        words = "Escalated to the admins"
     elif approval.status == ApprovalStatus.PENDING:
         words = f"Your yes counts, {Card(approval, actor, timezone.now()).missing_votes} more needed"
     else:

@@ -278,8 +278,8 @@ def test_a_decision_needs_the_token_of_its_form(approval: Approval) -> None:
 
 
 @pytest.mark.req("APR-3")
-def test_passing_on_leaves_it_to_the_admins(ana: Client, approval: Approval) -> None:
-    assert "Passed on to the admins" in words(send(ana, approval, "escalate", reason="Too much money."))
+def test_escalating_leaves_it_to_the_admins(ana: Client, approval: Approval) -> None:
+    assert "Escalated to the admins" in words(send(ana, approval, "escalate", reason="Too much money."))
     assert send(ana, approval, "approve").status_code == 403
     assert send(browser("ada", "admin"), approval, "approve").status_code == 200
 
