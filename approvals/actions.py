@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import connection, transaction
 from jsonschema import Draft202012Validator
 
 from approvals.access import ADMIN, Actor, get_approval, require_may_decide
@@ -14,6 +14,8 @@ from approvals.exceptions import AlreadyResolved, Halted, Invalid, Missing, NotA
 from approvals.models import Approval, Decision, Halt, Kind, Revision, Vote
 from approvals.states import TRANSITIONS, ApprovalStatus
 from traces.recorder import record
+
+HALT_LOCK = 0x68616C74  # of Postgres' advisory locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,12 @@ def withdraw(approval_id: UUID, *, actor: Actor, now: datetime, reason: str = ""
 
 
 def cancel_for_run(run_id: UUID, *, actor: str, now: datetime) -> int:
-    """Settle what a run that ended still asked; in the caller's transaction."""
-    pending = Approval.objects.select_for_update().filter(run_id=run_id, status=ApprovalStatus.PENDING)
+    """Settle what a run that ended still asked; in the caller's transaction.
+
+    What asks whether something happened stays: the answer is needed, whatever became of the run.
+    """
+    rows = Approval.objects.select_for_update().filter(run_id=run_id, status=ApprovalStatus.PENDING)
+    pending = rows.exclude(kind=Kind.RECONCILE)
     for approval in pending:
         _settle(approval, ApprovalStatus.CANCELLED, now=now)
         record("approval.cancelled", actor=actor, object_id=approval.pk, run_id=run_id)
@@ -212,15 +218,18 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
 
 
 def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> Halt:
-    """Stop an agent, or all: nothing is claimed until it is lifted. Any operator may; pressing twice is one halt."""
+    """Stop an agent, or all: nothing is claimed from when this returns until it is lifted.
+
+    Any operator may; pressing twice is one halt.
+    """
     if not actor.roles & {"operator", ADMIN}:
         raise NotAllowed("Halting needs the role operator or admin.")
     with transaction.atomic():
-        try:
-            with transaction.atomic():
-                row = Halt.objects.create(agent=agent, reason=reason, halted_by=actor.user, halted_at=now)
-        except IntegrityError:
-            return Halt.objects.get(agent=agent, lifted_at=None)
+        _lock_halts(shared=False)
+        standing = Halt.objects.filter(agent=agent, lifted_at=None).first()
+        if standing is not None:
+            return standing
+        row = Halt.objects.create(agent=agent, reason=reason, halted_by=actor.user, halted_at=now)
         record(
             "halt.pressed", actor=str(actor), object_id=str(row.pk), data={"agent": agent, "reason": reason}
         )
@@ -232,7 +241,8 @@ def lift_halt(*, actor: Actor, now: datetime, agent: str = "") -> None:
     if not actor.roles & {"operator", ADMIN}:
         raise NotAllowed("Lifting a halt needs the role operator or admin.")
     with transaction.atomic():
-        row = Halt.objects.select_for_update().filter(agent=agent, lifted_at=None).first()
+        _lock_halts(shared=False)
+        row = Halt.objects.filter(agent=agent, lifted_at=None).first()
         if row is None:
             raise Missing(f"There is no halt of {agent or 'all agents'} to lift.")
         Halt.objects.filter(pk=row.pk).update(lifted_by=actor.user, lifted_at=now)
@@ -240,12 +250,21 @@ def lift_halt(*, actor: Actor, now: datetime, agent: str = "") -> None:
 
 
 def require_running(agent: str) -> None:
-    """Raise Halted while an emergency stop stands over `agent`."""
+    """Raise Halted while an emergency stop stands over `agent`; in a transaction, that holds until its commit."""
+    if connection.in_atomic_block:
+        _lock_halts(shared=True)
     row = Halt.objects.filter(agent__in=["", agent], lifted_at=None).select_related("halted_by").first()
     if row is not None:
         raise Halted(
             f"{row} halted by {row.halted_by.get_username()} at {row.halted_at:%Y-%m-%d %H:%M} UTC: {row.reason}"
         )
+
+
+def _lock_halts(*, shared: bool) -> None:
+    """Until the commit: a halt waits for the claims that did not see it, and later ones wait for it."""
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [HALT_LOCK])
 
 
 def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime) -> Approval:
@@ -258,10 +277,11 @@ def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime
             status=ApprovalStatus.EXPIRED,
         )
     if digest != approval.digest:
-        raise Stale(
-            "This changed since you were shown it: look at it again before you decide.",
-            digest=approval.digest,
-        )
+        latest = Revision.objects.select_related("edited_by").get(approval=approval, number=approval.revision)
+        changed = "This is not what you were shown"
+        if latest.edited_by is not None:
+            changed = f"{latest.edited_by} changed this at {latest.created_at:%Y-%m-%d %H:%M:%S} UTC"
+        raise Stale(f"{changed}: look at it again before you decide.", digest=approval.digest)
     return approval
 
 
