@@ -154,8 +154,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "model_failures",
-                    models.PositiveSmallIntegerField(default=0, help_text="In a row; 0 after an answer."),
+                    "attempts",
+                    models.PositiveSmallIntegerField(default=0, help_text="Claims since the last committed step."),
                 ),
                 ("root_span_id", models.CharField(default=traces.ids.new_span_id, max_length=16)),
                 (

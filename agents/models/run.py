@@ -39,7 +39,7 @@ class Run(models.Model):
     cache_write_tokens = models.PositiveIntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=14, decimal_places=8, default=0)
     work_ms = models.PositiveBigIntegerField(default=0, help_text="Time at work; waiting does not count.")
-    model_failures = models.PositiveSmallIntegerField(default=0, help_text="In a row; 0 after an answer.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Claims since the last committed step.")
 
     root_span_id = models.CharField(max_length=16, default=new_span_id)
     fence = models.PositiveBigIntegerField(

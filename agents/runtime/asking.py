@@ -57,7 +57,7 @@ def ask(
         metadata={
             "role": role,
             "run": str(stretch.run.pk),
-            "attempt": str(stretch.run.model_failures + 1),
+            "attempt": str(stretch.run.attempts or 1),
         },
     )
     give_back_connection()
@@ -92,7 +92,6 @@ def ask(
             "cache_write_tokens": run.cache_write_tokens + usage.cache_write,
             "cost_usd": run.cost_usd + (cost or Decimal(0)),
             "simulated": run.simulated or simulated,
-            "model_failures": 0,
             "work_ms": stretch.lap(),
         },
     )

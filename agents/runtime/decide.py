@@ -35,6 +35,7 @@ class Snapshot:
     question: str = ""  # status of the request that asks what the latest plan asks; empty: not asked yet
     requested: str = ""  # cancel, pause
     halted: str = ""  # why, where an emergency stop stands
+    broken: str = ""  # why the run can't go on at all
     turns: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
@@ -160,13 +161,16 @@ def _about_calls(s: Snapshot) -> Action | None:
         if call.pk in s.settled:
             return Settle(call.pk)
     in_doubt = bool(by_status.get(CallStatus.UNKNOWN))
-    if s.requested == "cancel" and not in_doubt:
-        return Finish(RunStatus.CANCELLED, "A person cancelled it.")
+    ending = s.requested == "cancel" or bool(s.broken)
+    if ending and not in_doubt:
+        if s.requested == "cancel":
+            return Finish(RunStatus.CANCELLED, "A person cancelled it.")
+        return Finish(RunStatus.FAILED, s.broken)
     if s.requested == "pause":
         return Pause()
     if s.halted:
         return Freeze(s.halted)
-    if s.requested != "cancel":
+    if not ending:
         if by_status.get(CallStatus.PROPOSED):
             return Judge()
         for call in by_status.get(CallStatus.PENDING_APPROVAL, ()):

@@ -18,7 +18,7 @@ from traces.models import Span, SpanStatus
 from traces.recorder import record, write_spans
 
 FREE = {"lease_until": None, "lease_owner": ""}
-MODEL_RETRY_SECONDS = (1, 2, 4)
+RETRY_SECONDS = (1, 2, 4)
 
 
 class Changed(Exception):
@@ -89,17 +89,26 @@ def pause(stretch: Stretch) -> None:
 def retry_or_fail(stretch: Stretch, failed: AskFailed) -> None:
     """After a model gave no answer: try again later where that can help, without holding a worker; else fail."""
     run, failure = stretch.run, failed.failure
-    if failure.retryable and run.model_failures < len(MODEL_RETRY_SECONDS):
-        delay = max(MODEL_RETRY_SECONDS[run.model_failures], failure.retry_after or 0)
+    tries = max(run.attempts, 1)  # 0: the stretch got on before the model failed
+    if failure.retryable and tries <= len(RETRY_SECONDS):
+        delay = max(RETRY_SECONDS[tries - 1], failure.retry_after or 0)
         reason = f"The model failed ({failure}); it is asked again in {delay:g} s."
-        _later(stretch, delay, reason, "run.retried", failed)
+        _later(stretch, delay, reason, "run.retried", failed, attempts=tries)
         wake(run.pk, delay=delay)
         return
-    times = f" {run.model_failures + 1} times in a row" if run.model_failures else ""
+    times = f" {tries} times in a row" if tries > 1 else ""
     finish(stretch, Finish(RunStatus.FAILED, f"The model failed{times}: {failure}"), failed)
 
 
-def _later(stretch: Stretch, delay: float, reason: str, event: str, failed: AskFailed | None = None) -> None:
+def _later(
+    stretch: Stretch,
+    delay: float,
+    reason: str,
+    event: str,
+    failed: AskFailed | None = None,
+    *,
+    attempts: int = 0,
+) -> None:
     run, now = stretch.run, timezone.now()
     with entry(
         run,
@@ -108,7 +117,7 @@ def _later(stretch: Stretch, delay: float, reason: str, event: str, failed: AskF
         status=RunStatus.WAITING_RETRY,
         reason=reason,
         wake_at=now + timedelta(seconds=delay),
-        model_failures=run.model_failures + (failed is not None),
+        attempts=attempts,
         work_ms=stretch.lap(),
         **FREE,
     ):
@@ -164,12 +173,3 @@ def _accomplished(calls: list[ToolCall]) -> str:
     return (
         "Done: " + ", ".join(call.tool for call in done) + "." if done else "No effect on the world was made."
     )
-
-
-def break_off(run: Run, reason: str) -> None:
-    """End a run whose configuration can't even be read; what it asked is cancelled."""
-    bare = Stretch(run=run, config=run.version.parsed, tools={}, steps=list(run.steps.all()), calls=[])
-    bare.calls = list(
-        run.tool_calls.exclude(status__in=[*FINAL_CALL, CallStatus.EXECUTING, CallStatus.UNKNOWN])
-    )
-    finish(bare, Finish(RunStatus.FAILED, reason))

@@ -22,6 +22,7 @@ def entry(run: Run, label: str, *, now: datetime, **changes: Any) -> Iterator[No
     """
     if "status" in changes and changes["status"] not in RUN_TRANSITIONS[RunStatus(run.status)]:
         raise ValueError(f"{run}: no way from {run.status} to {changes['status']}")
+    changes.setdefault("attempts", 0)  # it got on
     renewed = (
         {"lease_until": lease_end(now)}
         if changes.get("status", RunStatus.RUNNING) == RunStatus.RUNNING

@@ -12,7 +12,7 @@ from agents.runtime.requesting import ask_people, make_preview
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.results import Denied
-from agents.tools.validation import BadArguments, unknown_tool, validate
+from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
 from approvals.exceptions import Invalid
 from approvals.policy import Outcome, Verdict, evaluate
 from traces.recorder import record
@@ -73,7 +73,10 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
     if tool is None:
         return Judgement(CallStatus.REFUSED, unknown_tool(call.tool, stretch.tools))
     if not isinstance(call.proposed_arguments, dict):
-        return Judgement(CallStatus.REFUSED, f"The arguments of {tool.name} must be one JSON object.")
+        return Judgement(
+            CallStatus.REFUSED,
+            f"The arguments of {tool.name} must be one JSON object of at most {MAX_ARGUMENT_CHARS:,} characters.",
+        )
     if tool.permission and tool.permission not in stretch.run.subject.get("permissions", ()):
         return Judgement(
             CallStatus.DENIED, f"The customer or user you act for lacks the right {tool.permission!r}."

@@ -20,7 +20,7 @@ from agents.states import CLAIMABLE_RUN, RunStatus
 
 log = structlog.get_logger(__name__)
 
-_held: set[UUID] = set()  # what this process works on; only that is renewed
+_held: dict[UUID, int] = {}  # what this process works on, with the fence; only that is renewed
 
 
 @cache
@@ -42,6 +42,7 @@ def claim(run_id: UUID, *, now: datetime) -> Run | None:
     claimed = Run.objects.filter(free, due, pk=run_id, status__in=CLAIMABLE_RUN).update(
         status=RunStatus.RUNNING,
         fence=F("fence") + 1,
+        attempts=F("attempts") + 1,
         lease_owner=owner(),
         lease_until=lease_end(now),
         wake_at=None,
@@ -49,13 +50,15 @@ def claim(run_id: UUID, *, now: datetime) -> Run | None:
     )
     if claimed != 1:
         return None
-    _held.add(run_id)
-    return Run.objects.select_related("version__agent").get(pk=run_id)
+    run = Run.objects.select_related("version__agent").get(pk=run_id)
+    _held[run_id] = run.fence  # last: what is held is worked on, else its lease would be renewed for nobody
+    return run
 
 
-def let_go(run_id: UUID) -> None:
-    """Stop renewing: this process no longer works on the run, however that came."""
-    _held.discard(run_id)
+def let_go(run: Run) -> None:
+    """Stop renewing: this thread no longer works on the run, however that came; another may by now."""
+    if _held.get(run.pk) == run.fence:
+        del _held[run.pk]
 
 
 def give_back(run: Run) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from django.utils import timezone
 
-from agents.exceptions import BadConfig, LeaseLost
+from agents.exceptions import LeaseLost
 from agents.models import Run
 from agents.runtime import ending, execution, judging, leases, recovery, settling, thinking
 from agents.runtime.asking import AskFailed
@@ -49,19 +49,16 @@ def advance(run_id: UUID) -> None:
     except LeaseLost as lost:
         log.warning("run.lost", run=str(run_id), reason=str(lost))
     except BaseException:
-        leases.give_back(run)  # the sweeper wakes it again; nothing that was committed is lost
+        # Nothing that was committed is lost: the sweeper wakes it again, a limited number of times.
+        leases.give_back(run)
         raise
     finally:
-        leases.let_go(run_id)
+        leases.let_go(run)
         give_back_connection()
 
 
 def _advance(run: Run) -> None:
-    try:
-        stretch = Stretch.load(run)
-    except BadConfig as error:  # a tool that the version names is gone
-        ending.break_off(run, f"The agent's configuration can't be used: {error}")
-        return
+    stretch = Stretch.load(run)
     while run.status == RunStatus.RUNNING:
         stretch.refresh()
         try:

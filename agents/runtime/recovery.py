@@ -27,8 +27,8 @@ def recover(stretch: Stretch, call: ToolCall) -> None:
     A read, and a call whose tool declares that the same key twice has one effect, is claimed again, with the same
     key. Any other is unknown, and a person is asked: never a silent retry.
     """
-    tool, now = stretch.tools[call.tool], timezone.now()
-    harmless = tool.idempotent or tool.effect == Effect.READ
+    tool, now = stretch.tools.get(call.tool), timezone.now()
+    harmless = tool is not None and (tool.idempotent or tool.effect == Effect.READ)
     with entry(stretch.run, "recover", now=now, work_ms=stretch.lap()):
         if harmless and call.attempts < MAX_ATTEMPTS:
             move_call(call, CallStatus.APPROVED)

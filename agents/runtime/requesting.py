@@ -81,19 +81,22 @@ def ask_people(
     )
 
 
-def ask_what_happened(stretch: Stretch, call: ToolCall, tool: Tool) -> Approval:
-    """Ask a person what became of a call whose outcome is unknown; inside a journal entry. It never expires."""
+def ask_what_happened(stretch: Stretch, call: ToolCall, tool: Tool | None) -> Approval:
+    """Ask a person what became of a call whose outcome is unknown; inside a journal entry. It never expires.
+
+    `tool` is None where it is gone since.
+    """
     run = stretch.run
     return request_approval(
         Request(
             kind=Kind.RECONCILE,
-            title=f"Find out whether this happened: {tool.in_words(call.arguments)}",
-            tool=tool.name,
+            title=f"Find out whether this happened: {tool.in_words(call.arguments) if tool else call.tool}",
+            tool=call.tool,
             arguments=call.arguments,
             digest=call.digest,
             parameters=RECONCILE_SCHEMA,
-            tool_digest=tool.digest,
-            effect=tool.effect,
+            tool_digest=tool.digest if tool else "",
+            effect=call.effect,
             risk="high",
             tainted=call.tainted,
             taint_sources=list(run.taint_sources),

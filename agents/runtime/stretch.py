@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from agents.config import AgentConfig
+from agents.exceptions import BadConfig
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.runtime.decide import Snapshot
 from agents.states import CallStatus
@@ -17,6 +20,11 @@ from approvals.exceptions import Halted
 from approvals.models import Approval, Kind
 from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus
+
+MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
+UNREADABLE = AgentConfig.model_validate(
+    {"purpose": "unreadable", "instructions": "unreadable", "models": {"executor": "scripted:none"}}
+)
 
 
 @dataclass(slots=True)
@@ -30,16 +38,26 @@ class Stretch:
     calls: list[ToolCall]
     requests: list[Approval] = field(default_factory=list)  # of this run, oldest first
     halted: str = ""
+    broken: str = ""  # why the run can't go on at all
     lap_from: float = field(default_factory=time.monotonic)
 
     @classmethod
     def load(cls, run: Run) -> "Stretch":
         """Read all that is stored of a claimed run."""
-        config = run.version.parsed
+        broken, tools = "", {}
+        if run.attempts > MAX_ATTEMPTS:
+            broken = f"{MAX_ATTEMPTS} times in a row, work on it stopped before a step was done."
+        try:
+            config = run.version.parsed
+            tools = tools_of(config)
+        except (BadConfig, ValidationError) as error:  # a tool is gone, or this release no longer knows a key
+            config = run.version.parsed if isinstance(error, BadConfig) else UNREADABLE
+            broken = f"The agent's configuration can't be used: {error}"
         return cls(
             run=run,
             config=config,
-            tools=tools_of(config),
+            tools=tools,
+            broken=broken,
             steps=list(run.steps.order_by("seq")),
             calls=list(run.tool_calls.select_related("step").order_by("step__seq", "index")),
         )
@@ -107,6 +125,7 @@ class Stretch:
             question=question.status if question else "",
             requested=run.requested,
             halted=self.halted,
+            broken=self.broken,
             turns=run.turns,
             tokens=run.total_tokens,
             cost_usd=float(run.cost_usd),

@@ -1,17 +1,19 @@
 """What models do in a run: plan, take turns, observe. Each stores the answer before anything acts on it."""
 
+import json
 from typing import Any
 
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 
 from agents.models import StepKind, ToolCall
-from agents.providers.base import FailureKind, Finish, ModelFailure
+from agents.providers.base import FailureKind, Finish, ModelFailure, ProposedCall
 from agents.runtime import context
 from agents.runtime.asking import Answer, AskFailed, ask
 from agents.runtime.journal import entry
 from agents.runtime.stretch import Stretch
 from agents.tools.spec import Category
+from agents.tools.validation import MAX_ARGUMENT_CHARS
 from traces.models import SpanStatus
 from traces.recorder import record, write_spans
 from traces.storable import storable
@@ -100,19 +102,21 @@ def take_turn(stretch: Stretch) -> None:
     payload = {"text": storable(response.text), "finish": response.finish, "calls": len(proposed)}
     with entry(stretch.run, "model", now=now, turns=stretch.run.turns + 1, **answer.usage):
         step = stretch.add_step(StepKind.MODEL, payload, now=now, span_id=answer.recorded.span.pk)
-        calls = [
-            ToolCall(
-                run=stretch.run,
-                step=step,
-                index=index,
-                provider_call_id=storable(call.id)[:128],
-                tool=storable(call.name)[:128],
-                proposed_arguments=storable(call.raw if call.arguments is None else call.arguments),
-                arguments=storable(call.arguments or {}),
-                created_at=now,
+        calls = []
+        for index, call in enumerate(proposed):
+            arguments = _proposed(call)
+            calls.append(
+                ToolCall(
+                    run=stretch.run,
+                    step=step,
+                    index=index,
+                    provider_call_id=storable(call.id)[:128],
+                    tool=storable(call.name)[:128],
+                    proposed_arguments=arguments,
+                    arguments=arguments if isinstance(arguments, dict) else {},
+                    created_at=now,
+                )
             )
-            for index, call in enumerate(proposed)
-        ]
         ToolCall.objects.bulk_create(calls)
         write_spans([answer.recorded])
         record(
@@ -165,3 +169,10 @@ def _parsed(answer: Answer, schema: dict[str, Any]) -> dict[str, Any]:
     answer.recorded.span.status = SpanStatus.ERROR
     answer.recorded.span.error_type = FailureKind.MALFORMED
     raise AskFailed(ModelFailure(FailureKind.MALFORMED, message), answer.recorded)
+
+
+def _proposed(call: ProposedCall) -> Any:
+    """The arguments as the model wrote them; the beginning of their text where they are no object, or too large."""
+    raw = call.raw or json.dumps(call.arguments)
+    usable = call.arguments is not None and len(raw) <= MAX_ARGUMENT_CHARS
+    return storable(call.arguments if usable else raw[:1000])

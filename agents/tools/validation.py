@@ -11,7 +11,7 @@ from jsonschema.exceptions import ValidationError
 from agents.tools.results import Denied, ToolFailure
 from agents.tools.spec import Tool, ToolContext
 
-MAX_ARGUMENT_BYTES = 100_000
+MAX_ARGUMENT_CHARS = 100_000
 
 
 class BadArguments(Exception):
@@ -25,12 +25,12 @@ class BadArguments(Exception):
 def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> None:
     """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check; Denied as it does."""
     size = len(json.dumps(arguments))
-    if size > MAX_ARGUMENT_BYTES:
+    if size > MAX_ARGUMENT_CHARS:
         raise BadArguments(
             [
                 {
                     "path": [],
-                    "message": f"the arguments have {size} bytes; at most {MAX_ARGUMENT_BYTES} are taken",
+                    "message": f"the arguments have {size:,} characters; at most {MAX_ARGUMENT_CHARS:,} are taken",
                 }
             ]
         )

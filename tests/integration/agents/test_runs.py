@@ -18,6 +18,7 @@ from agents.providers.base import FailureKind, Finish, ModelFailure, ModelRespon
 from agents.providers.routing import using
 from agents.providers.scripted import Script, Scripted, answer, call, say, together
 from agents.runtime.recovery import sweep
+from agents.runtime.stretch import MAX_ATTEMPTS
 from approvals.access import Actor
 from approvals.actions import expire_due, halt, lift_halt
 from approvals.exceptions import AlreadyResolved, Invalid, Stale
@@ -666,6 +667,57 @@ def test_a_run_whose_tool_is_gone_fails_with_the_reason(play: Play) -> None:
     run = world.carry_on(run)
     assert run.status == "failed"
     assert "tests.tools.gone" in run.reason
+
+
+@pytest.mark.req("RUN-5")
+def test_a_run_that_breaks_every_worker_is_given_up(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = play([say("Done.")] * 99)
+    world.publish_agent()
+    run = world.start()
+
+    def break_down(*args: Any, **kwargs: Any) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr("agents.runtime.thinking.write_spans", break_down)
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(ZeroDivisionError):
+            world.carry_on(run)
+    run = world.carry_on(run)
+    assert run.status == "failed"
+    assert f"{MAX_ATTEMPTS} times in a row" in run.reason
+    assert len(model.requests) == MAX_ATTEMPTS  # and not one model call more
+
+
+@pytest.mark.req("RUN-5", "TOOL-4")
+def test_a_call_in_doubt_is_settled_before_a_broken_run_ends(play: Play) -> None:
+    play([call("lose_reply")])
+    version = world.publish_agent(policy=[{"then": "allow"}])
+    run = world.carry_on(world.start())
+    config = {**version.config, "tools": [{"python": "tests.tools.gone"}]}
+    AgentVersion.objects.filter(pk=version.pk).update(config=config)
+    run = world.carry_on(run)
+    assert run.status == "waiting_approval"
+    request = world.pending(run)
+    decide(
+        approval_id=request.pk,
+        actor=world.operator(),
+        decision="answer",
+        digest=request.digest,
+        answer={"outcome": "happened"},
+    )
+    run = world.carry_on(run)
+    assert run.status == "failed"
+    assert world.calls(run) == [("lose_reply", "reconciled")]
+
+
+@pytest.mark.req("TOOL-2")
+def test_arguments_beyond_all_bounds_are_not_kept(play: Play) -> None:
+    model = play([call("add_note", text="x" * 1_000_000), say("Too long.")])
+    world.publish_agent()
+    run = world.carry_on(world.start())
+    assert world.calls(run) == [("add_note", "refused")]
+    assert "at most 100,000 characters" in model.requests[-1].messages[-1].text
+    assert len(str(ToolCall.objects.get(run=run).proposed_arguments)) <= 1000
 
 
 @pytest.mark.req("RUN-1")
