@@ -713,7 +713,7 @@ def test_a_call_in_doubt_is_settled_before_a_broken_run_ends(play: Play) -> None
 @pytest.mark.req("TOOL-2")
 def test_arguments_beyond_all_bounds_are_not_kept(play: Play) -> None:
     model = play([call("add_note", text="x" * 1_000_000), say("Too long.")])
-    world.publish_agent()
+    world.publish_agent(limits={"tokens": 1_000_000})
     run = world.carry_on(world.start())
     assert world.calls(run) == [("add_note", "refused")]
     assert "at most 100,000 characters" in model.requests[-1].messages[-1].text
