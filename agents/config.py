@@ -40,7 +40,7 @@ def _seconds(value: Any) -> Any:
     return value
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0)]
+Seconds = Annotated[int, BeforeValidator(_seconds), Field(gt=0, le=366 * 86400)]
 
 
 class ModelRef(Strict):
@@ -50,7 +50,7 @@ class ModelRef(Strict):
     model: str = Field(min_length=1)
     base_url: str | None = None
     timeout: float = Field(60.0, gt=0, le=600)  # s
-    max_tokens: int = Field(4096, gt=0)
+    max_tokens: int = Field(4096, gt=0, le=10_000_000)
 
     @model_validator(mode="before")
     @classmethod
@@ -96,8 +96,8 @@ class Limits(Strict):
     """Where a run ends, however far it got."""
 
     turns: int = Field(25, ge=1, le=1000)
-    tokens: int = Field(50_000, ge=1)
-    cost_usd: float = Field(2.0, gt=0)
+    tokens: int = Field(50_000, ge=1, le=1_000_000_000)
+    cost_usd: float = Field(2.0, gt=0, le=1_000_000)
     seconds: Seconds = 120  # of work; waiting does not count
 
 

@@ -14,6 +14,7 @@ from agents.actions import check_config, publish
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig, UnknownAgent
 from agents.models import Agent, AgentVersion
+from traces.storable import storable
 
 WIDTH = 100  # of a line, where a file is written
 _NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,63}\Z")
@@ -24,8 +25,7 @@ Place = tuple[str | int, ...]
 
 def parse(text: str, *, source: str = "agent file") -> tuple[str, dict[str, Any]]:
     """The agent's name and its checked configuration. Raises BadConfig, which names source, line and key."""
-    lines = _lines(text, source)
-    document = yaml.safe_load(text)
+    document, lines = load(text, source=source)
     if not isinstance(document, dict):
         raise BadConfig(f"{source}: an agent file is a mapping that begins with `agent: NAME`.")
     name = document.pop("agent", None)
@@ -38,6 +38,26 @@ def parse(text: str, *, source: str = "agent file") -> tuple[str, dict[str, Any]
     except BadConfig as error:
         raise BadConfig(_located(error, lines, source), errors=error.errors) from error
     return name, document
+
+
+def load(text: str, *, source: str) -> tuple[Any, dict[Place, int]]:
+    """A YAML text and the line of every key and item in it.
+
+    Raises BadConfig for what is no YAML, what could mean something else than it says, and what can't be stored.
+    """
+    lines: dict[Place, int] = {}
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise BadConfig(f"{source}: aliases (*name) are not supported: write it out.")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None:
+            _walk(root, (), lines, source)
+        return yaml.safe_load(text), lines
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadConfig(f"{source}{line}: this is not YAML: {error.problem}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadConfig(f"{source}: this is not YAML: {error}.") from error
 
 
 def read_file(path: str | Path) -> tuple[str, dict[str, Any]]:
@@ -111,9 +131,16 @@ def as_yaml(name: str, config: dict[str, Any]) -> str:
     )
 
 
-def to_yaml(value: Any) -> str:
-    """A part of a configuration as a person would write it."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+def in_line(value: dict[str, Any]) -> str:
+    """A part of a configuration in one line, as people write it."""
+    return yaml.dump(
+        value,
+        Dumper=yaml.SafeDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=10**6,
+        default_flow_style=True,
+    ).strip()
 
 
 def short_model(model: dict[str, Any]) -> str | dict[str, Any]:
@@ -123,24 +150,6 @@ def short_model(model: dict[str, Any]) -> str | dict[str, Any]:
 
 def _short(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
-
-
-def _lines(text: str, source: str) -> dict[Place, int]:
-    """The line of every key and item. Raises BadConfig for what is no YAML, or means something else than it says."""
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise BadConfig(f"{source}: aliases (*name) are not supported: write it out.")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[Place, int] = {}
-        if root is not None:
-            _walk(root, (), lines, source)
-        yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BadConfig(f"{source}{line}: this is not YAML: {error.problem}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadConfig(f"{source}: this is not YAML: {error}.") from error
-    return lines
 
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -> None:
@@ -156,6 +165,8 @@ def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*place, index), lines, source)
+    elif storable(node.value) != node.value:
+        raise BadConfig(f"{source}:{lines[place]}: this text holds a character that can't be stored.")
 
 
 def _located(error: BadConfig, lines: dict[Place, int], source: str) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.templatetags.static import static
 
-from console import environment
+from console import admin_navigation, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = environment.home()
@@ -152,6 +153,17 @@ EFFECT_SLOTS = int(os.environ.get("GATEHOUSE_EFFECT_SLOTS", "6"))
 APPROVAL_USE_SECONDS = 3600
 # How long an operator has to decide where the rule does not say (s); then the call expires, which denies it.
 APPROVAL_SECONDS = 24 * 3600
+
+UNFOLD = {
+    "SITE_TITLE": "Gatehouse",
+    "SITE_HEADER": "Gatehouse",
+    "SITE_SUBHEADER": "Administration",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "shield_person",
+    "SHOW_BACK_BUTTON": True,
+    "STYLES": [lambda request: static("admin.css")],
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": admin_navigation.SECTIONS},
+}
 
 MODEL_ENDPOINTS = environment.model_endpoints()
 # Where the simulated models answer, for providers without key and base URL; `up` sets it.

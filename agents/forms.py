@@ -1,0 +1,211 @@
+"""An agent's configuration as a form: every mistake is told at the field that makes it."""
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from agents.actions import check_config
+from agents.config import AgentConfig, Guardrails, Limits
+from agents.exceptions import BadConfig
+from agents.files import Place, in_line, load, short_model
+from agents.models import Agent
+from agents.tools.catalogue import known_tools
+
+if TYPE_CHECKING:
+    _AgentModelForm = forms.ModelForm[Agent]
+else:
+    _AgentModelForm = forms.ModelForm
+
+ROLES = ("executor", "planner", "observer")
+LIMITS = tuple(Limits.model_fields)
+GUARDRAILS = tuple(Guardrails.model_fields)
+PATTERNS = get_args(AgentConfig.model_fields["pattern"].annotation)
+MODEL_HELP = (
+    "provider:model, such as anthropic:claude-sonnet-4-5. With more to say: "
+    "{provider: openai, model: my-model, base_url: http://127.0.0.1:9000/v1, timeout: 30}"
+)
+POLICY_HELP = (
+    "A YAML list of rules, in order; the first that matches decides. None matches: reads are allowed, all else asks "
+    "one operator. Example:\n"
+    '- {tool: issue_refund, when: "arguments.amount <= 50.0 && !tainted", then: allow}\n'
+    "- {effect: irreversible, then: require, approvers: 2, role: operator, expires: 4h}\n"
+    "- {tool: delete_customer, then: deny}\n"
+    "`when` is CEL over tool, effect, category, egress, agent, arguments, subject, tainted and now."
+)
+
+
+def _line(**options: Any) -> forms.CharField:
+    return forms.CharField(widget=UnfoldAdminTextInputWidget(), **options)
+
+
+def _area(rows: int, **options: Any) -> forms.CharField:
+    return forms.CharField(widget=UnfoldAdminTextareaWidget({"rows": rows}), **options)
+
+
+class AgentForm(_AgentModelForm):
+    """Reads and checks all of a configuration; `config` is what `publish` takes."""
+
+    purpose = _line(help_text="In a sentence: what the agent is for.")
+    pattern = forms.ChoiceField(
+        choices=[(name, name) for name in PATTERNS],
+        widget=UnfoldAdminSelectWidget(),
+        help_text="plan_execute: plan, act, look whether it is done. react: one model call per turn and no other.",
+    )
+    instructions = _area(14, help_text="What the models are told. What outsiders write never changes it.")
+    executor = _line(help_text=MODEL_HELP)
+    planner = _line(required=False, help_text="Empty: the executor's.")
+    observer = _line(required=False, help_text="Empty: the executor's.")
+    tools = forms.MultipleChoiceField(
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+        help_text="The agent can call these and no others. 5 to 7 work best, 15 is the most.",
+    )
+    other_tools = _area(
+        3,
+        required=False,
+        help_text="Dotted paths of functions with @tool, one a line, such as shop.tools.get_order",
+    )
+    turns = _line(required=False, help_text="Model calls of the executor at most.")
+    tokens = _line(required=False, help_text="Tokens at most, all models together.")
+    cost_usd = _line(required=False, label="Cost", help_text="US dollars at most.")
+    seconds = _line(
+        required=False, label="Time", help_text="Work at most: 120, 90s or 15m. Waiting does not count."
+    )
+    input_max = _line(required=False, label="Longest input", help_text="Characters.")
+    scope = _line(
+        required=False, help_text="What tasks may be about: orders, shipping, returns. Empty: anything."
+    )
+    confidence_min = _line(
+        required=False, label="Least confidence", help_text="0 to 1; below, the run is handed to people."
+    )
+    policy = _area(10, required=False, help_text=POLICY_HELP)
+    note = _line(required=False, max_length=300, help_text="Why this changes, for the list of versions.")
+    based_on = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = Agent
+        fields = ("name",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.live = self.instance.live_version if self.instance.pk else None
+        known = known_tools()
+        field = self.fields["tools"]
+        field.choices = [  # type: ignore[attr-defined]
+            (path, f"{tool.name} ({tool.effect}): {tool.description}") for path, tool in known.items()
+        ]
+        if self.live is not None:
+            self.initial.update(_initial(self.live.parsed, known), based_on=self.live.number)
+        else:
+            self.initial.update(pattern=PATTERNS[0], **Limits().model_dump(), **Guardrails().model_dump())
+
+    def clean(self) -> dict[str, Any]:
+        """Check the whole, as `publish` will."""
+        values = super().clean() or {}
+        if self.live is not None and values.get("based_on") != self.live.number:
+            raise forms.ValidationError(
+                f"{self.live.published_by or 'Somebody'} published v{self.live.number} while you edited."
+                " Open the page again, so that nothing of it is lost."
+            )
+        if self.errors:
+            return values
+        try:
+            self.config, places = self._assemble(values)
+            check_config(self.config)
+        except _Misplaced as mistake:
+            self.add_error(mistake.field, str(mistake))
+        except BadConfig as error:
+            for item in error.errors or [{"path": [], "message": str(error)}]:
+                self._tell(item["path"], item["message"], places, values)
+        return values
+
+    def _assemble(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[Place, int]]:
+        policy, places = _yaml("policy", values["policy"])
+        chosen = [*values["tools"], *values["other_tools"].split()]
+        before = [tool.python for tool in self.live.parsed.tools] if self.live else []
+        # In the order that they had, so that saving without a change is no change.
+        ordered = [path for path in before if path in chosen] + [
+            path for path in chosen if path not in before
+        ]
+        config = dict(self.live.config) if self.live else {}
+        config |= {name: values[name] for name in ("purpose", "pattern", "instructions")}
+        config |= {
+            "models": {role: _model(role, values[role]) for role in ROLES if values[role]},
+            "tools": [{"python": path} for path in ordered],
+            "limits": {name: values[name] for name in LIMITS if values[name] != ""},
+            "guardrails": {name: values[name] for name in GUARDRAILS if values[name] != ""},
+            "policy": policy or [],
+        }
+        return config, places
+
+    def _tell(
+        self, path: list[str | int], message: str, places: dict[Place, int], values: dict[str, Any]
+    ) -> None:
+        match path:
+            case ["models", role, *rest] if role in ROLES:
+                self.add_error(str(role), _named(rest, message))
+            case ["limits" | "guardrails", name, *_] if name in self.fields:
+                self.add_error(str(name), message)
+            case ["tools", *_]:
+                other = any(path and path in message for path in values["other_tools"].split())
+                self.add_error("other_tools" if other else "tools", message)
+            case ["policy", *rest]:
+                place = tuple(rest)
+                while place and place not in places:
+                    place = place[:-1]
+                self.add_error("policy", f"Line {places.get(place, 1)}: {_named(rest[1:], message)}")
+            case [name, *_] if name in self.fields:
+                self.add_error(str(name), message)
+            case _:
+                self.add_error(None, message)
+
+
+class _Misplaced(Exception):
+    """A text that can't be read at all, and its field."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def _initial(config: AgentConfig, known: dict[str, Any]) -> dict[str, Any]:
+    stored = config.model_dump(mode="json", exclude_defaults=True)
+    models = {role: short_model(model) for role, model in stored["models"].items()}
+    paths = [tool.python for tool in config.tools]
+    return {
+        "purpose": config.purpose,
+        "pattern": config.pattern,
+        "instructions": config.instructions,
+        **{role: _flow(model) for role, model in models.items()},
+        "tools": [path for path in paths if path in known],
+        "other_tools": "\n".join(path for path in paths if path not in known),
+        **config.limits.model_dump(),
+        **config.guardrails.model_dump(),
+        "policy": "".join(f"- {_flow(rule)}\n" for rule in stored.get("policy", [])),
+    }
+
+
+def _flow(value: str | dict[str, Any]) -> str:
+    return value if isinstance(value, str) else in_line(value)
+
+
+def _model(role: str, text: str) -> Any:
+    return _yaml(role, text)[0] if text.startswith("{") else text
+
+
+def _yaml(field: str, text: str) -> tuple[Any, dict[Place, int]]:
+    try:
+        return load(text, source=field)
+    except BadConfig as error:
+        raise _Misplaced(field, str(error)) from error
+
+
+def _named(path: list[str | int], message: str) -> str:
+    where = ".".join(str(part) for part in path)
+    return f"{where}: {message}" if where else message

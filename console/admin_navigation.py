@@ -1,0 +1,37 @@
+"""The admin's menu."""
+
+from typing import Any
+
+from django.urls import reverse_lazy
+
+
+def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
+
+
+SECTIONS: list[dict[str, Any]] = [
+    {
+        "title": "Set up",
+        "items": [
+            _entry("Agents", "smart_toy", "agents_agent"),
+            _entry("People", "group", "auth_user"),
+            _entry("Roles", "badge", "auth_group"),
+            _entry("API tokens", "key", "console_apitoken"),
+        ],
+    },
+    {
+        "title": "History",
+        "separator": True,
+        "items": [
+            _entry("Agent versions", "history", "agents_agentversion"),
+            _entry("Runs", "play_circle", "agents_run"),
+            _entry("Steps", "format_list_numbered", "agents_step"),
+            _entry("Tool calls", "build", "agents_toolcall"),
+            _entry("Approvals", "approval", "approvals_approval"),
+            _entry("Decisions", "how_to_reg", "approvals_decision"),
+            _entry("Emergency stops", "front_hand", "approvals_halt"),
+            _entry("Spans", "timeline", "traces_span"),
+            _entry("Audit log", "receipt_long", "traces_event"),
+        ],
+    },
+]

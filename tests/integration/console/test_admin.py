@@ -1,0 +1,302 @@
+"""Django admin: configuring agents, and looking at history, for admins alone."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from agents.models import Agent, AgentVersion
+from console.models import ApiToken
+from console.people.tokens import make_token
+from tests import world
+from traces.models import Event
+
+pytestmark = pytest.mark.django_db
+
+GET_ORDER = "agents.examples.support.tools.get_order"
+REFUND = "agents.examples.support.tools.issue_refund"
+FORM = {
+    "name": "clerk",
+    "purpose": "Files papers.",
+    "pattern": "react",
+    "instructions": "File them well.",
+    "executor": "scripted:test",
+    "planner": "",
+    "observer": "",
+    "tools": [GET_ORDER, REFUND],
+    "other_tools": "tests.tools.pay",
+    "turns": "5",
+    "tokens": "",
+    "cost_usd": "0.5",
+    "seconds": "90s",
+    "input_max": "",
+    "scope": "papers",
+    "confidence_min": "",
+    "policy": '- {tool: pay, when: "arguments.amount <= 5.0", then: allow}\n',
+    "note": "First go.",
+}
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    """An admin's browser."""
+    client.force_login(world.person("ada", "admin"), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def add(client: Client, **changes: Any) -> Any:
+    return client.post(reverse("admin:agents_agent_add"), FORM | changes, follow=True)
+
+
+def form_of(response: Any) -> Any:
+    return response.context["adminform"].form
+
+
+def change(client: Client, agent: Agent, **changes: Any) -> Any:
+    """Save the form as the page shows it, with these changes."""
+    url = reverse("admin:agents_agent_change", args=[agent.pk])
+    form = form_of(client.get(url))
+    shown = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    values = {name: "" if value is None else value for name, value in shown.items()}
+    return client.post(url, values | changes, follow=True)
+
+
+def live(agent: Agent) -> AgentVersion:
+    version = Agent.objects.select_related("live_version").get(pk=agent.pk).live_version
+    assert version is not None
+    return version
+
+
+@pytest.mark.req("OPS-3")
+@pytest.mark.parametrize("role", ["operator", "analyst", "service"])
+def test_the_admin_pages_are_for_admins(client: Client, role: str) -> None:
+    client.force_login(world.person("someone", role), backend="django.contrib.auth.backends.ModelBackend")
+    for path in ("/admin/", "/admin/agents/agent/", "/admin/agents/agent/add/", "/admin/auth/user/"):
+        response = client.get(path, follow=True)
+        assert response.status_code == 403, path
+    assert client.post("/admin/agents/agent/add/", FORM, follow=True).status_code == 403
+    assert not Agent.objects.exists()
+
+
+def test_strangers_are_led_to_the_consoles_sign_in(client: Client) -> None:
+    response = client.get("/admin/agents/agent/", follow=True)
+    assert response.redirect_chain[-1][0].startswith("/sign-in?next=%2Fadmin%2Fagents%2Fagent%2F")
+
+
+@pytest.mark.req("AGT-1", "AGT-2")
+def test_saving_publishes_a_version_and_says_so(ada: Client) -> None:
+    response = add(ada)
+    assert b"clerk v1 is published" in response.content
+    agent = Agent.objects.get(name="clerk")
+    version = live(agent)
+    assert (version.number, version.note, str(version.published_by)) == (1, "First go.", "ada")
+    config = version.parsed
+    assert [tool.python for tool in config.tools] == [GET_ORDER, REFUND, "tests.tools.pay"]
+    assert (config.limits.turns, config.limits.seconds, config.limits.tokens) == (5, 90, 50_000)
+    assert config.policy[0].tool == "pay"
+
+    response = change(ada, agent)
+    assert b"Nothing is changed: clerk v1" in response.content
+    response = change(ada, agent, turns="7", note="More turns.")
+    assert b"clerk v2 is published" in response.content
+    assert live(agent).parsed.limits.turns == 7
+    assert AgentVersion.objects.get(number=1).parsed.limits.turns == 5
+    page = response.content.decode()
+    assert "More turns." in page
+    assert "First go." in page
+    assert list(
+        Event.objects.filter(name="agent.published").order_by("pk").values_list("actor", "data__version")
+    ) == [("user:ada", 1), ("user:ada", 2)]
+
+
+@pytest.mark.req("AGT-1")
+def test_what_a_file_says_survives_a_save_in_the_form(ada: Client) -> None:
+    model = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "timeout": 5}
+    version = world.publish_agent(
+        "teller",
+        models={"executor": model, "planner": "scripted:plan"},
+        policy=[{"effect": "irreversible", "then": "require", "expires": "15m", "approvers": 2}],
+    )
+    assert b"Nothing is changed" in change(ada, version.agent).content
+    change(ada, version.agent, turns="3")
+    assert live(version.agent).config == version.config | {"limits": {"turns": 3}}
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no purpose": ({"purpose": ""}, "purpose", "required"),
+    "bad name": ({"name": "The Clerk"}, "name", "lower-case"),
+    "no instructions": ({"instructions": " "}, "instructions", "required"),
+    "model without provider": ({"executor": "gpt"}, "executor", "write a model as provider:model"),
+    "unknown provider": ({"planner": "acme:x"}, "planner", "Input should be 'anthropic'"),
+    "broken model": ({"executor": "{provider: openai"}, "executor", "this is not YAML"),
+    "misspelt model key": ({"executor": "{provider: openai, modle: x}"}, "executor", "did you mean 'model'"),
+    "no such tool": ({"other_tools": "tests.tools.play"}, "other_tools", "There is no tool"),
+    "no tool at all": ({"other_tools": "..x"}, "other_tools", "There is no tool"),
+    "tool chosen twice": ({"other_tools": GET_ORDER}, "other_tools", "named twice"),
+    "unknown choice": ({"tools": ["x.y"]}, "tools", "Select a valid choice"),
+    "turns in words": ({"turns": "five"}, "turns", "valid integer"),
+    "turns out of bounds": ({"turns": "0"}, "turns", "greater than or equal to 1"),
+    "tokens beyond all": ({"tokens": "9" * 30}, "tokens", "less than or equal to"),
+    "cost NaN": ({"cost_usd": "nan"}, "cost_usd", "Input should be"),
+    "no duration": ({"seconds": "soon"}, "seconds", "write 90s, 15m, 2h or 1d"),
+    "confidence": ({"confidence_min": "2"}, "confidence_min", "less than or equal to 1"),
+    "policy that is no list": ({"policy": "x"}, "policy", "valid tuple"),
+    "policy that is no YAML": ({"policy": "- {tool: x"}, "policy", "this is not YAML"),
+    "bad rule": (
+        {"policy": "- {tool: pay, then: allow}\n- {then: ask}"},
+        "policy",
+        "Line 2: then: Input should be",
+    ),
+    "bad condition": ({"policy": '- {when: "a &&", then: deny}'}, "policy", "Line 1: when: the condition"),
+    "misspelt rule key": ({"policy": "- {tol: pay, then: deny}"}, "policy", "did you mean 'tool'"),
+    "rule for a missing tool": ({"policy": "- {tool: play, then: deny}"}, "policy", "which the agent doesn"),
+    "expires too late": (
+        {"policy": "- {then: require, expires: 9999999999}"},
+        "policy",
+        "less than or equal",
+    ),
+    "NUL in the policy": ({"policy": '- {tool: "a\\0", then: deny}'}, "policy", "can't be stored"),
+    "NUL in the purpose": ({"purpose": "a\x00b"}, "purpose", "Null characters"),
+}
+
+
+@pytest.mark.req("AGT-1")
+@pytest.mark.parametrize("name", MISTAKES)
+def test_bad_configuration_is_refused_at_its_field(ada: Client, name: str) -> None:
+    changes, field, words = MISTAKES[name]
+    response = add(ada, **changes)
+    assert response.status_code == 200
+    errors = form_of(response).errors
+    assert list(errors) == [field]
+    assert words in " ".join(errors[field])
+    assert not Agent.objects.exists()
+
+
+@pytest.mark.req("AGT-2")
+def test_of_two_who_edit_at_once_the_second_is_told(ada: Client) -> None:
+    agent = world.publish_agent().agent
+    url = reverse("admin:agents_agent_change", args=[agent.pk])
+    form = form_of(ada.get(url))
+    shown = {name: form.get_initial_for_field(field, name) or "" for name, field in form.fields.items()}
+    world.publish_agent(purpose="Something else.")
+    response = ada.post(url, shown | {"turns": "3"})
+    assert "published v2 while you edited" in str(form_of(response).non_field_errors())
+    assert live(agent).number == 2
+
+
+@pytest.mark.req("AGT-2")
+def test_versions_are_compared_side_by_side_and_rolled_back_to(ada: Client) -> None:
+    agent = world.publish_agent(limits={"turns": 3}).agent
+    world.publish_agent(purpose="Pays <b>nothing</b>.", limits={"turns": 4})
+    response = ada.get(reverse("admin:agents_agent_versions", args=[agent.pk, 2, 1]))
+    lines = [(line.left, line.right) for line in response.context["lines"] if line.differs]
+    assert ("purpose: Pays <b>nothing</b>.", "purpose: Pays what is owed.") in lines
+    assert ("  turns: 4", "  turns: 3") in lines
+    assert b"<b>nothing" not in response.content
+    assert b"Roll back to v1" in response.content
+
+    back = reverse("admin:agents_agent_roll_back", args=[agent.pk, 1])
+    ada.get(back)
+    assert live(agent).number == 2
+    response = ada.post(back, follow=True)
+    assert b"teller v3 is published, as v1 was" in response.content
+    assert live(agent).config == AgentVersion.objects.get(number=1).config
+    assert str(live(agent).published_by) == "ada"
+    assert live(agent).note == "Back to v1"
+    assert ada.get(reverse("admin:agents_agent_versions", args=[agent.pk, 2, 9])).status_code == 404
+    response = ada.post(reverse("admin:agents_agent_roll_back", args=[agent.pk, 9]), follow=True)
+    assert b"v9 was not published" in response.content
+    assert live(agent).number == 3
+    assert ada.get(reverse("admin:agents_agent_versions", args=[99, 1, 2])).status_code == 404
+
+
+@pytest.mark.req("OPS-3")
+@pytest.mark.parametrize("role", ["operator", None])
+def test_only_admins_compare_and_roll_back(client: Client, role: str | None) -> None:
+    agent = world.publish_agent().agent
+    world.publish_agent(purpose="Something else.")
+    if role:
+        client.force_login(world.person("ana", role), backend="django.contrib.auth.backends.ModelBackend")
+    client.post(reverse("admin:agents_agent_roll_back", args=[agent.pk, 1]))
+    assert live(agent).number == 2
+    response = client.get(reverse("admin:agents_agent_versions", args=[agent.pk, 1, 2]))
+    assert response.status_code == 302
+
+
+READ_ONLY = [
+    "agents_agentversion", "agents_run", "agents_step", "agents_toolcall", "approvals_approval", "approvals_decision",
+    "approvals_halt", "traces_event", "traces_span", "auth_group", "console_apitoken",
+]  # fmt: skip
+
+
+@pytest.mark.req("AGT-2", "OPS-4")
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_history_can_be_read_and_not_changed(ada: Client, model: str) -> None:
+    world.start(agent=world.publish_agent().agent.name, input="<script>alert(1)</script>")
+    make_token(user=User.objects.get(username="ada"), role="admin", now=timezone.now())
+    assert ada.get(reverse(f"admin:{model}_changelist")).status_code == 200
+    assert ada.get(reverse(f"admin:{model}_add")).status_code == 403
+    row = admin.site._registry[
+        next(m for m in admin.site._registry if m._meta.label_lower.replace(".", "_") == model)
+    ]
+    found = row.model._default_manager.first()
+    if found is not None:
+        page = reverse(f"admin:{model}_change", args=[found.pk])
+        response = ada.get(page)
+        assert response.status_code == 200
+        assert b"<script>alert" not in response.content
+        assert ada.post(page, {}).status_code == 403
+        assert ada.post(reverse(f"admin:{model}_delete", args=[found.pk])).status_code == 403
+
+
+def test_every_list_and_search_answers(ada: Client) -> None:
+    for model in admin.site._registry:
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for query in ("", "?q=ana", "?q=01900000-0000-7000-8000-000000000000", "?q=%00"):
+            assert ada.get(url + query, follow=True).status_code == 200, url + query
+
+
+@pytest.mark.req("OPS-3")
+def test_tokens_are_listed_and_revoked_never_shown(ada: Client) -> None:
+    token = make_token(user=world.person("shop", "service"), role="service", now=timezone.now())
+    url = reverse("admin:console_apitoken_changelist")
+    page = ada.get(url).content.decode()
+    assert token[:10] in page
+    assert token not in page
+    assert ApiToken.objects.get().digest not in page
+    row = ApiToken.objects.get()
+    ada.post(url, {"action": "revoke", "_selected_action": [row.pk]})
+    row.refresh_from_db()
+    assert row.revoked_at is not None
+    assert Event.objects.get(name="token.revoked").actor == "user:ada"
+
+
+@pytest.mark.req("OPS-3")
+def test_roles_are_given_and_kept_in_the_audit_log(ada: Client) -> None:
+    ben = world.person("ben")
+    url = reverse("admin:auth_user_change", args=[ben.pk])
+    roles = {name: Group.objects.get_or_create(name=name)[0].pk for name in ("operator", "service")}
+    response = ada.post(url, {"username": "ben", "is_active": "on", "groups": [roles["operator"]]})
+    assert response.status_code == 302, response.context["adminform"].form.errors
+    assert [group.name for group in ben.groups.all()] == ["operator"]
+    event = Event.objects.get(name="user.roles_changed")
+    assert (event.actor, event.data["before"], event.data["after"]) == ("user:ada", [], ["operator"])
+    response = ada.post(url, {"username": "ben", "is_active": "on", "groups": list(roles.values())})
+    assert "goes with no other role" in str(form_of(response).errors)
+    assert ada.get(reverse("admin:auth_user_delete", args=[ben.pk])).status_code == 403
+    assert b"is_superuser" not in ada.get(url).content
+
+
+@pytest.mark.req("OPS-4")
+def test_what_the_admin_needs_beyond_the_strict_policy_stays_there(ada: Client) -> None:
+    assert "'unsafe-eval'" in ada.get("/admin/").headers["Content-Security-Policy"]
+    assert (
+        "'unsafe-inline'"
+        not in ada.get("/admin/").headers["Content-Security-Policy"].split("script-src")[1].split(";")[0]
+    )
+    for path in ("/", "/sign-in", "/api/v1/docs", "/inbox"):
+        assert "unsafe" not in ada.get(path).headers["Content-Security-Policy"], path
