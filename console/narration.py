@@ -72,6 +72,7 @@ class CallStory:
     tone: str
     state: str
     asked: str  # how the request to people stands; empty where nobody was asked
+    trouble: str  # why it was not done, or not as it should be
     changes: list[Change]
 
 
@@ -121,8 +122,16 @@ def _tell_call(call: ToolCall, tool: Tool | None) -> CallStory:
         tone=tone,
         state=state,
         asked=APPROVAL_WORDS[approval.status] if approval is not None else "",
+        trouble=call.error or _message(call.result),
         changes=_edits(call),
     )
+
+
+def _message(result: Any) -> str:
+    """What the agent was told instead of a result."""
+    if isinstance(result, dict) and result.get("type") != "success":
+        return str(result.get("message", ""))
+    return ""
 
 
 def _edits(call: ToolCall) -> list[Change]:

@@ -4,7 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+from django.db.models import DateTimeField, F, FloatField, Func, Value
+from django.db.models.functions import Coalesce
 
 from traces.models import Span, SpanBody
 from traces.queries.timeline import Timeline, timeline
@@ -41,13 +44,14 @@ class TracePart:
     shortened: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(NamedTuple):
+    """What the tree and the axis need of a span. Times are in seconds: 20,000 of them are read at once."""
+
     id: str
     parent_id: str
     operation: str
-    started_at: datetime
-    ended_at: datetime | None
+    start: float
+    end: float
 
 
 def read_trace(trace_id: str, *, now: datetime, first: int = 0, span_id: str = "") -> TracePart:
@@ -55,11 +59,12 @@ def read_trace(trace_id: str, *, now: datetime, first: int = 0, span_id: str = "
 
     An open span reaches to `now`. A span whose parent is not there (yet) stands at the top.
     """
+    ends = Coalesce("ended_at", Value(now), output_field=DateTimeField())
     nodes = [
         _Node(*values)
         for values in Span.objects.filter(trace_id=trace_id)
         .order_by("started_at", "pk")
-        .values_list("pk", "parent_id", "operation", "started_at", "ended_at")
+        .values_list("pk", "parent_id", "operation", _seconds(F("started_at")), _seconds(ends))
     ]
     if not nodes:
         raise MissingTrace(f"There is no trace {trace_id}.")
@@ -70,14 +75,14 @@ def read_trace(trace_id: str, *, now: datetime, first: int = 0, span_id: str = "
         first = places[0] // PAGE_SPANS * PAGE_SPANS if places else 0
     shown = order[first : first + PAGE_SPANS]
     spans = Span.objects.in_bulk([node.id for node, _ in shown])
-    axis = _axis(nodes, below, now)
+    axis = _axis(nodes, below)
     rows = [
         Row(
             span=spans[node.id],
             depth=depth,
-            children=len(below[node.id]),
-            begins=axis.place(node.started_at),
-            ends=axis.place(node.ended_at or now),
+            children=len(below.get(node.id, ())),
+            begins=axis.place(node.start),
+            ends=axis.place(node.end),
         )
         for node, depth in shown
         if node.id in spans
@@ -123,16 +128,15 @@ def _tree_order(nodes: Sequence[_Node], below: dict[str, list[_Node]]) -> list[t
                 continue
             seen.add(node.id)
             order.append((node, depth))
-            stack.extend((child, depth + 1) for child in reversed(below[node.id]))
+            stack.extend((child, depth + 1) for child in reversed(below.get(node.id, ())))
     return order
 
 
-def _axis(nodes: Sequence[_Node], below: dict[str, list[_Node]], now: datetime) -> Timeline:
-    work = [
-        (node.started_at, node.ended_at or now)
-        for node in nodes
-        if node.operation != WAITING and not below[node.id]
-    ]
-    start = min(node.started_at for node in nodes)
-    end = max(start, *(node.ended_at or now for node in nodes))
-    return timeline(work, start=start, end=end)
+def _axis(nodes: Sequence[_Node], below: dict[str, list[_Node]]) -> Timeline:
+    work = [(node.start, node.end) for node in nodes if node.operation != WAITING and not below.get(node.id)]
+    start = nodes[0].start
+    return timeline(work, start=start, end=max(start, *(node.end for node in nodes)))
+
+
+def _seconds(moment: Any) -> Func:
+    return Func(Value("epoch"), moment, function="date_part", output_field=FloatField())

@@ -33,11 +33,11 @@ def newest_first(rows: QuerySet[Row], *, by: str, cursor: str = "", size: int = 
     """
     if cursor:
         at, pk = _read(cursor)
-        rows = rows.filter(Q(**{f"{by}__lte": at}) & ~Q(**{by: at, "pk__gte": pk}))
-    try:
-        found = list(rows.order_by(f"-{by}", "-pk")[: size + 1])
-    except (ValidationError, ValueError) as error:
-        raise BadCursor(f"{cursor!r} is not a cursor of this list.") from error
+        try:
+            rows = rows.filter(Q(**{f"{by}__lte": at}) & ~Q(**{by: at, "pk__gte": pk}))
+        except (ValidationError, ValueError) as error:  # an id of another kind
+            raise BadCursor(f"{cursor!r} is not a cursor of this list.") from error
+    found = list(rows.order_by(f"-{by}", "-pk")[: size + 1])
     items = found[:size]
     return Page(items=items, next=_write(items[-1], by) if len(found) > size else None)
 
