@@ -1,7 +1,6 @@
 """What every test gets: no network but loopback, and real services where it needs them."""
 
 import ipaddress
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,6 @@ FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", 
 
 class NetworkBlocked(RuntimeError):
     """A test tried to reach another machine."""
-
-
-def pytest_unconfigure() -> None:
-    """Leave nothing behind."""
-    home = environment.home()
-    shutil.rmtree(environment.socket_dir(home), ignore_errors=True)
-    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

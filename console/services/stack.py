@@ -97,7 +97,8 @@ class Stack:
             alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
             name = f"worker-{number}"
             self._adopt(
-                name, [*celery, "worker", *threads, *alone, "--hostname", f"{name}@%h", "--loglevel", "WARNING"]
+                name,
+                [*celery, "worker", *threads, *alone, "--hostname", f"{name}@%h", "--loglevel", "WARNING"],
             )
         # The schedule is short intervals alone, so nothing of it needs to be kept on disk.
         self._adopt(

@@ -1,6 +1,7 @@
 """`python manage.py up`: everything that Gatehouse needs, in one process that looks after the others."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error, connections
 
 from agents.examples.seed import seed_examples
+from console import environment
 from console.people.examples import EXAMPLE_PEOPLE, make_example_people
 from console.people.links import make_link
 from console.services.child import follow_parent
@@ -69,6 +71,7 @@ class Command(BaseCommand):
                 finally:
                     self._ignore_signals()
                     supervisor.stop()
+                    shutil.rmtree(environment.socket_dir(settings.HOME), ignore_errors=True)
         except Stopped:
             pass
         except ServiceFailure as failure:

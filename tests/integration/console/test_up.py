@@ -19,7 +19,7 @@ import pytest
 from console import environment
 from console.services.preflight import free_port
 
-pytestmark = [pytest.mark.req("OPS-1"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.req("OPS-1"), pytest.mark.timeout(300)]
 
 
 class Installation:
