@@ -192,4 +192,6 @@ class Card:
 def _source_words(source: str) -> str:
     if source == "input":
         return "the task, as it came in"
-    return f"what {source.removeprefix('tool:')} returned"
+    if source.startswith("tool:"):
+        return f"what {source.removeprefix('tool:')} returned"
+    return f"what {source} sent"

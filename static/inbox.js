@@ -90,12 +90,14 @@ document.addEventListener("click", (event) => {
 document.addEventListener("htmx:after:swap", (event) => {
   enhance();
   markOpenRow();
-  const source = event.detail.ctx.sourceEvent?.type;
-  if (event.detail.ctx.target?.id !== "pane" || source === "live") return;
-  const start = find("#pane [aria-invalid], #problem") ?? find("#edit-form .form-control") ?? find("#card-title");
-  if (start?.id === "problem") start.tabIndex = -1;
-  start?.focus({ preventScroll: false });
-  if (!start?.matches(".form-control, #problem")) find("#card")?.scrollIntoView({ block: "start" });
+  const { target, sourceElement, sourceEvent } = event.detail.ctx;
+  if (target?.id !== "pane" || sourceEvent?.type === "live") return;
+  if (sourceElement?.matches(".row-link")) find("#notice").replaceChildren();
+  const problem = find("#problem");
+  if (problem) problem.tabIndex = -1;
+  const start = find("#pane [aria-invalid]") ?? problem ?? find("#edit-form .form-control") ?? find("#card-title");
+  start?.focus({ preventScroll: true });
+  if (!start?.matches(".form-control")) find(".pane-side").scrollIntoView({ block: "start" });
 });
 
 enhance();

@@ -1,0 +1,272 @@
+"""The inbox as its operators live it."""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from tests.journeys.conftest import PATIENCE, Installation
+
+pytestmark = pytest.mark.timeout(180)
+expect.set_options(timeout=PATIENCE)
+OpenAs = Callable[..., Page]
+PHONE = {"width": 360, "height": 740}
+
+
+def is_live(page: Page) -> None:
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+
+
+@pytest.mark.req("AGT-1", "AGT-2", "APR-2", "APR-3", "APR-4", "RUN-1")
+def test_a_refund_arrives_is_edited_down_approved_by_keyboard_and_paid_once(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    page = open_as("ana")
+    is_live(page)
+    page.evaluate("window.sameDocument = true")
+    run = installation.open_ticket("T-1006")
+    arrived = page.locator("#queue .row-link", has_text="Refund SEK 1290.00 to Astrid Lindqvist")
+    expect(arrived).to_be_visible()
+    assert page.evaluate("window.sameDocument"), "it arrived without a reload"
+
+    arrived.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#card-title")).to_be_focused()
+    expect(page.locator("#card-title")).to_have_text(
+        "Refund SEK 1290.00 to Astrid Lindqvist for order O-1095"
+    )
+    page.keyboard.press("e")
+    amount = page.get_by_label("amount")
+    amount.press("ControlOrMeta+a")
+    amount.press_sequentially("1000.50")
+    preview = page.locator("#edit-preview")
+    expect(preview).to_contain_text("Refund SEK 1000.50 to Astrid Lindqvist")
+    expect(preview.locator("tr", has_text="amount").first).to_contain_text("1000.5")
+    page.keyboard.press("Escape")
+    page.keyboard.press("a")
+    approve = page.get_by_role("button", name="Approve with these changes")
+    expect(approve).to_be_focused()
+    page.keyboard.press("a")
+    expect(page.locator("#edit-form")).to_be_visible()  # high risk: the box must be ticked first
+    page.get_by_label("I have checked what will happen").press("Space")
+    approve.press("Enter")
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("Approved with changes: Refund SEK 1000.50 to Astrid Lindqvist")
+    expect(arrived).to_have_count(0)
+
+    notice.get_by_role("link", name="Refund SEK 1000.50").click()
+    outcome = page.get_by_label("Outcome")
+    expect(outcome).to_contain_text("Approved by ana")
+    expect(outcome).to_contain_text("The call: succeeded")
+    page.locator("#queue .row-link", has_text="E-mail Astrid Lindqvist").press("Enter")
+    expect(page.locator("#card")).to_contain_text("This mail goes to Astrid Lindqvist")
+    for key in ("a", "Tab", "Enter"):
+        page.keyboard.press(key)
+    expect(notice).to_contain_text("Approved: E-mail Astrid Lindqvist")
+    notice.get_by_role("link", name="E-mail Astrid Lindqvist").click()
+    expect(outcome).to_contain_text("The run: completed")
+
+    paid = installation.sql(
+        "SELECT amount, currency FROM support_ledgerentry WHERE run_id = %s AND kind = 'refund'", run["id"]
+    )
+    assert paid == [(Decimal("1000.50"), "SEK")]
+    outcome.get_by_role("link", name="Open the run").click()
+    expect(page.locator("main")).to_contain_text("completed", ignore_case=True)
+
+
+@pytest.mark.req("APR-4")
+def test_two_operators_on_one_card_give_one_decision_and_one_clear_message(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    asked = installation.ask("close_account", arguments={"account": "A-1"})
+    ana, ben = (open_as(name, f"/inbox/{asked['id']}") for name in ("ana", "ben"))
+    for page in (ana, ben):
+        is_live(page)
+    ben.keyboard.press("r")
+    ben.get_by_label("Why? The agent is told.").fill("Not before the last invoice.")
+    # Ben's page can't learn of the decision before he sends his own.
+    ben.context.set_offline(True)
+    ana.keyboard.press("a")
+    ana.get_by_role("button", name="Yes, do exactly this").press("Enter")
+    expect(ana.locator("#notice")).to_contain_text("Approved")
+    ben.context.set_offline(False)
+    ben.get_by_role("button", name="Reject", exact=True).click()
+    expect(ben.locator("#problem")).to_contain_text("This was approved by ana at")
+    expect(ben.locator("#problem")).to_contain_text("Your decision was not taken")
+    expect(ben.get_by_label("Outcome")).to_contain_text("Approved by ana")
+    decisions = installation.sql("SELECT verdict FROM approvals_decision WHERE approval_id = %s", asked["id"])
+    assert decisions == [("approve",)]
+
+
+@pytest.mark.req("APR-2", "APR-4")
+def test_what_a_person_is_writing_is_left_alone_when_somebody_else_decides(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    asked = installation.ask("rename_account", arguments={"account": "A-2", "name": "Old name"})
+    ana = open_as("ana", f"/inbox/{asked['id']}/edit")
+    is_live(ana)
+    ana.get_by_label("name").fill("A better name")
+    ben = open_as("ben", f"/inbox/{asked['id']}")
+    ben.keyboard.press("r")
+    ben.get_by_label("Why? The agent is told.").fill("It has the right name.")
+    ben.get_by_role("button", name="Reject", exact=True).click()
+    expect(ben.locator("#notice")).to_contain_text("Rejected")
+    expect(ana.locator("#changed")).to_contain_text("It was denied by ben")
+    expect(ana.get_by_label("name")).to_have_value("A better name")
+    ana.get_by_role("link", name="Show it as it is now").click()
+    expect(ana.get_by_label("Outcome")).to_contain_text("It has the right name.")
+
+
+@pytest.mark.req("OPS-4")
+def test_hostile_text_is_shown_as_text_and_does_nothing(installation: Installation, open_as: OpenAs) -> None:
+    hostile = '<script>document.title = "owned"</script><img src=x onerror="document.title = \'owned\'">'
+    asked = installation.ask(
+        "send_letter",
+        arguments={
+            "text": hostile,
+            "name": "\u202eevil",
+            "<b>key</b>": '{{ 7 * 7 }}" onfocus="alert(1)" autofocus="',
+        },
+        reason=f'{hostile}<form action="/halt" hx-post="/halt" hx-trigger="load"></form>',
+    )
+    page = open_as("ana", f"/inbox/{asked['id']}")
+    is_live(page)
+    card = page.locator("#card")
+    expect(card).to_contain_text('<script>document.title = "owned"</script>')
+    expect(card).to_contain_text("U+202Eevil")
+    expect(card).to_contain_text("{{ 7 * 7 }}")
+    page.keyboard.press("e")
+    expect(page.locator("#edit-form")).to_be_visible()
+    assert page.locator("main img, main script, main b, main [onfocus]").count() == 0
+    assert "owned" not in page.title()
+    assert installation.sql("SELECT count(*) FROM approvals_halt") == [(0,)]
+
+
+@pytest.mark.req("APR-3", "OPS-5")
+def test_a_request_is_rejected_with_a_reason_by_keyboard_alone(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    asked = installation.ask("wire_money", arguments={"amount": 5})
+    page = open_as("ana")
+    is_live(page)
+    wanted = page.locator(f'#queue a[href="/inbox/{asked["id"]}"]')
+    expect(wanted).to_be_visible()
+    for _ in range(page.locator("#queue .row-link").count()):
+        page.keyboard.press("j")
+        if wanted.evaluate("row => row === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("#card-title")).to_be_focused()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    page.keyboard.type("a reason with j, k and a in it")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Reject", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Rejected")
+    decided = installation.sql(
+        "SELECT verdict, reason FROM approvals_decision WHERE approval_id = %s", asked["id"]
+    )
+    assert decided == [("reject", "a reason with j, k and a in it")]
+
+
+@pytest.mark.req("APR-2", "OPS-5")
+def test_nothing_high_risk_is_approved_by_a_single_key(installation: Installation, open_as: OpenAs) -> None:
+    asked = installation.ask("wire_money", arguments={"amount": 6})
+    page = open_as("ana", f"/inbox/{asked['id']}")
+    is_live(page)
+    for key in ("a", "a", "a", "Enter"):
+        page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Yes, do exactly this")).to_be_visible()
+    assert installation.sql("SELECT status FROM approvals_approval WHERE id = %s", asked["id"]) == [
+        ("pending",)
+    ]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Approved")
+
+
+@pytest.mark.req("OPS-5")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_list_and_card_without_sideways_scrolling(
+    installation: Installation, open_as: OpenAs, scheme: str
+) -> None:
+    asked = installation.ask(
+        "long_words", arguments={"word": "x" * 400, "list": list(range(60))}, reason="y" * 400
+    )
+    page = open_as("ana", "/inbox", viewport=PHONE, color_scheme=scheme)
+    is_live(page)
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
+    fits = "document.documentElement.scrollWidth <= window.innerWidth"
+    assert page.evaluate(fits)
+    expect(page.locator("#pane")).to_be_hidden()
+    page.locator(f'#queue a[href="/inbox/{asked["id"]}"]').click()
+    expect(page.locator("#card")).to_be_visible()
+    expect(page.locator("#queue")).to_be_hidden()
+    assert page.evaluate(fits)
+    page.get_by_role("link", name="Edit…").click()
+    expect(page.locator("#edit-form")).to_be_visible()
+    assert page.evaluate(fits)
+    page.go_back()
+    expect(page.locator("#queue")).to_be_visible()
+
+
+@pytest.mark.req("APR-2")
+def test_what_came_while_the_connection_was_lost_is_there_after_it_returns(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    page = open_as("ben")
+    open_sockets: list[WebSocketRoute] = []
+    is_cut = False
+
+    def connect(socket: WebSocketRoute) -> None:
+        if is_cut:
+            socket.close()
+        else:
+            open_sockets.append(socket)
+            socket.connect_to_server()
+
+    page.route_web_socket(re.compile("/ws/feed$"), connect)
+    page.reload()
+    is_live(page)
+    page.evaluate("window.sameDocument = true")
+    is_cut = True
+    page.context.set_offline(True)
+    for socket in open_sockets:
+        socket.close()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
+    asked = installation.ask("missed_message", arguments={})
+    is_cut = False
+    page.context.set_offline(False)
+    is_live(page)
+    expect(page.locator(f'#queue a[href="/inbox/{asked["id"]}"]')).to_be_visible()
+    assert page.evaluate("window.sameDocument")
+
+
+@pytest.mark.req("OPS-3", "OPS-5")
+def test_a_person_signs_in_with_a_password_and_out_again(installation: Installation, open_as: OpenAs) -> None:
+    page = open_as("amir")
+    expect(page.get_by_text("analyst")).to_be_visible()
+    page.locator("details.menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in"))
+    page.get_by_label("Name").fill("amir")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert").filter(has_text="don't fit together")).to_be_visible()
+
+
+@pytest.mark.req("OPS-5")
+def test_the_page_works_without_script(installation: Installation, open_as: OpenAs) -> None:
+    asked = installation.ask("plain_form", arguments={"amount": 7})
+    page = open_as("ana", f"/inbox/{asked['id']}", java_script_enabled=False)
+    page.get_by_text("Approve…").click()
+    page.get_by_role("button", name="Yes, do exactly this").click()
+    expect(page.locator("main")).to_contain_text("Approved: ")
+    assert installation.sql("SELECT status FROM approvals_approval WHERE id = %s", asked["id"]) == [
+        ("approved",)
+    ]
