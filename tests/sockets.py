@@ -6,10 +6,12 @@ The one of Channels can't be imported without its development server.
 import json
 from typing import Any, cast
 
-from asgiref.testing import ApplicationCommunicator
+from asgiref import testing
+
+PATIENCE = 5  # s
 
 
-class Socket(ApplicationCommunicator):
+class Socket:
     """One connection to `path`; what it receives waits until it is asked for."""
 
     def __init__(self, application: Any, path: str, headers: list[tuple[bytes, bytes]]) -> None:
@@ -20,16 +22,17 @@ class Socket(ApplicationCommunicator):
             "headers": headers,
             "subprotocols": [],
         }
-        super().__init__(application, cast(Any, scope))
+        communicator: Any = testing.ApplicationCommunicator
+        self._communicator = communicator(application, scope)
 
     async def connect(self) -> dict[str, Any]:
         """Open it; what the server answers: `websocket.accept` or `websocket.close`."""
-        await self.send_input({"type": "websocket.connect"})
+        await self._communicator.send_input({"type": "websocket.connect"})
         return await self.next_output()
 
     async def next_output(self) -> dict[str, Any]:
         """The next thing that the server does."""
-        return cast(dict[str, Any], await self.receive_output(timeout=5))
+        return cast(dict[str, Any], await self._communicator.receive_output(timeout=PATIENCE))
 
     async def next_message(self) -> dict[str, Any]:
         """The next message, which must be JSON."""
@@ -37,7 +40,15 @@ class Socket(ApplicationCommunicator):
         assert output["type"] == "websocket.send", output
         return cast(dict[str, Any], json.loads(output["text"]))
 
+    async def is_quiet(self, seconds: float) -> bool:
+        """Whether the server says nothing for so long."""
+        return bool(await self._communicator.receive_nothing(timeout=seconds))
+
     async def disconnect(self) -> None:
         """Go away, and wait until the server has noticed."""
-        await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(timeout=5)
+        await self._communicator.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until the server is done with this connection."""
+        await self._communicator.wait(timeout=PATIENCE)

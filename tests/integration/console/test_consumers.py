@@ -136,7 +136,7 @@ def test_who_may_not_listen_is_told_so_and_hears_nothing(role: str, path: str, c
         opened = socket(path, cookie)
         assert (await opened.connect())["type"] == "websocket.accept"
         assert (await opened.next_output()) == {"type": "websocket.close", "code": code}
-        await opened.wait()
+        await opened.ended()
         await flush()
 
     run_async(test)
@@ -153,7 +153,7 @@ def test_other_sites_and_other_paths_get_no_socket(path: str, origin: bytes) -> 
     async def test() -> None:
         opened = socket(path, cookie, origin)
         assert (await opened.connect())["type"] == "websocket.close"
-        await opened.wait()
+        await opened.ended()
         await flush()
 
     run_async(test)
@@ -226,7 +226,7 @@ def test_an_event_of_which_the_layer_said_nothing_is_made_up_for(monkeypatch: py
             pk = await off_loop(lose)
             heard = await opened.next_message()
             assert (heard["event"], heard["id"]) == ("feed.missed", pk)
-            assert await opened.receive_nothing(timeout=0.3)
+            assert await opened.is_quiet(0.3)
 
     run_async(test)
 
@@ -261,7 +261,7 @@ def test_after_the_layer_lost_its_connections_pages_hear_again() -> None:
             async with asyncio.timeout(20):
                 while heard.get("event") not in ("approval.requested", "feed.missed"):
                     await off_loop(happen, "approval.requested")
-                    if not await opened.receive_nothing(timeout=0.2):
+                    if not await opened.is_quiet(0.2):
                         heard = await opened.next_message()
         await killer.aclose()
 
@@ -281,7 +281,7 @@ def test_without_a_layer_the_socket_is_closed_so_that_the_page_tries_again(
     async def test() -> None:
         opened = socket("/ws/feed", cookie)
         assert await opened.connect() == {"type": "websocket.close", "code": consumers.TRY_AGAIN}
-        await opened.wait()
+        await opened.ended()
 
     with override_settings(CHANNEL_LAYERS={"default": layer}):
         run_async(test)

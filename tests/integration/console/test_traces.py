@@ -166,7 +166,7 @@ def test_a_trace_leads_to_its_run_and_the_run_to_its_trace(client: Client, amir:
 
 @pytest.mark.req("TRC-1")
 def test_what_a_parent_repeats_of_its_children_is_counted_once() -> None:
-    used = {"input_tokens": 10, "output_tokens": 5, "cost_usd": Decimal("0.5")}
+    used: dict[str, Any] = {"input_tokens": 10, "output_tokens": 5, "cost_usd": Decimal("0.5")}
     root = make("invoke_agent a", 0, 9, **used)
     outer = make("chat outer", 1, 8, root, **used)
     Span.objects.bulk_create([root, outer, make("chat inner", 2, 7, outer, **used)])
