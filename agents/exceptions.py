@@ -45,3 +45,7 @@ class WrongState(AgentError):
 
 class LeaseLost(Exception):
     """Another worker has taken the run over: whatever this one knows is stale, and it must write nothing more."""
+
+
+class Changed(Exception):
+    """What the next step was decided on changed before it was committed: nothing was written, look again."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from agents.exceptions import Changed
 from agents.models import Run, StepKind, ToolCall
 from agents.runtime.asking import AskFailed
 from agents.runtime.decide import Finish, Wait
@@ -19,10 +20,6 @@ from traces.recorder import record, write_spans
 
 FREE = {"lease_until": None, "lease_owner": ""}
 RETRY_SECONDS = (1, 2, 4)
-
-
-class Changed(Exception):
-    """What the run was to wait for has come meanwhile; nothing was written."""
 
 
 def wait(stretch: Stretch, action: Wait) -> None:

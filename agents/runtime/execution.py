@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from agents.exceptions import LeaseLost
-from agents.models import Agent, ToolCall
+from agents.exceptions import Changed, LeaseLost
+from agents.models import Agent, Run, ToolCall
 from agents.runtime.binding import as_action, call_digest, tool_context
 from agents.runtime.journal import entry, move_call
 from agents.runtime.performing import Attempt, perform, slot
@@ -31,7 +31,8 @@ def execute_once(stretch: Stretch, call: ToolCall) -> None:
     """Claim an approved call, execute it, and store what became of it.
 
     The claim is committed before the effect, so a crash in between leaves the call `executing`, for `recover` to
-    judge. Raises Halted, with nothing claimed, while an emergency stop stands; LeaseLost where another was first.
+    judge. Raises Halted, with nothing claimed, while an emergency stop stands; Changed where a person asked the run to end or
+    to pause; LeaseLost where another worker was first.
     """
     tool = stretch.tools[call.tool]
     with slot(tool):
@@ -51,6 +52,8 @@ def _claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         preview = make_preview(tool, tool_context(call, agent=stretch.agent), call.arguments)
     with entry(stretch.run, "claim", now=now, work_ms=stretch.lap()):
         require_running(stretch.agent)
+        if Run.objects.values_list("requested", flat=True).get(pk=stretch.run.pk):
+            raise Changed  # a person asked it to end or to pause
         if isinstance(objection, Verdict):
             approval = ask_people(stretch, call, tool, objection, call.digest, preview)
             rule = f"{objection.rule} ({objection.why})"

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from django.utils import timezone
 
-from agents.exceptions import LeaseLost
+from agents.exceptions import Changed, LeaseLost
 from agents.models import Run
 from agents.runtime import ending, execution, judging, leases, recovery, settling, thinking
 from agents.runtime.asking import AskFailed
@@ -67,8 +67,8 @@ def _advance(run: Run) -> None:
             ending.retry_or_fail(stretch, failed)
         except Halted as halt:
             ending.freeze(stretch, str(halt))
-        except ending.Changed:
-            pass  # what it was to wait for is there: look again
+        except Changed:
+            pass  # somebody was first: look again
 
 
 def _perform(stretch: Stretch, action: Action) -> None:

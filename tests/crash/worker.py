@@ -23,13 +23,13 @@ from django.core.checks import run_checks
 
 from agents.actions import start_run
 from agents.decisions import decide
-from agents.providers.base import ModelRequest, ModelResponse
 from agents.providers.routing import using
-from agents.providers.scripted import Scripted, answer, call, say, together
+from agents.providers.scripted import Scripted
 from approvals.access import Actor
 from console.celery import app
 from console.services.child import follow_parent
 from tests.crash.fate import Doomed, Fate, committing
+from tests.payment import play
 
 # What a worker imports and checks before it is ready.
 app.loader.import_default_modules()
@@ -45,19 +45,6 @@ run_checks()
 # As console.services.stack starts workers.
 COMMAND = ["worker", "--pool", "threads", "--concurrency", "50", "--without-gossip", "--without-mingle"]
 COMMAND += ["--without-heartbeat", "--loglevel", "INFO"]
-
-
-def play(request: ModelRequest) -> ModelResponse:
-    """One payment by the only tool: the same answer to the same conversation, in whichever process."""
-    match request.metadata["role"]:
-        case "planner":
-            step = {"title": "Pay.", "categories": ["mutation"]}
-            return answer({"goal": "Pay.", "steps": [step], "needs_clarification": None})
-        case "observer":
-            return answer({"verdict": "complete", "confidence": 0.9, "summary": "Paid.", "feedback": ""})
-    if any(message.role == "tool" for message in request.messages):
-        return say("Paid.")
-    return together(say("We owe 40."), call(request.tools[0].name, account="acme", amount=40))
 
 
 def work(folder: Path, fate: Fate | None = None, lease_seconds: float = 15) -> None:
