@@ -80,7 +80,7 @@ def test_how_an_observation_ends_the_run(last: Step, status: RunStatus) -> None:
 @pytest.mark.parametrize(
     "used", [{"turns": 25}, {"tokens": 50_000}, {"cost_usd": 2.0}, {"work_seconds": 120.0}]
 )
-def test_a_limit_that_is_reached_ends_the_run_before_the_next_model_call(used: dict[str, float]) -> None:
+def test_a_limit_that_is_reached_ends_the_run_before_the_next_model_call(used: dict[str, Any]) -> None:
     action = next_action(snapshot(PLAN, CALLS, calls=(Call("succeeded", 1),), **used))
     assert isinstance(action, decide.Finish)
     assert action.status == RunStatus.LIMIT_EXCEEDED
