@@ -136,7 +136,7 @@ def test_who_may_not_listen_is_told_so_and_hears_nothing(role: str, path: str, c
         opened = socket(path, cookie)
         assert (await opened.connect())["type"] == "websocket.accept"
         assert (await opened.next_output()) == {"type": "websocket.close", "code": code}
-        await opened.ended()
+        await opened.disconnect()
         await flush()
 
     run_async(test)
@@ -153,7 +153,7 @@ def test_other_sites_and_other_paths_get_no_socket(path: str, origin: bytes) -> 
     async def test() -> None:
         opened = socket(path, cookie, origin)
         assert (await opened.connect())["type"] == "websocket.close"
-        await opened.ended()
+        await opened.disconnect()
         await flush()
 
     run_async(test)
@@ -281,7 +281,7 @@ def test_without_a_layer_the_socket_is_closed_so_that_the_page_tries_again(
     async def test() -> None:
         opened = socket("/ws/feed", cookie)
         assert await opened.connect() == {"type": "websocket.close", "code": consumers.TRY_AGAIN}
-        await opened.ended()
+        await opened.disconnect()
 
     with override_settings(CHANNEL_LAYERS={"default": layer}):
         run_async(test)

@@ -289,6 +289,7 @@ def test_an_operator_pauses_resumes_and_cancels(client: Client, waiting: Run) ->
     html = client.post(f"{path}/pause", follow=True).content.decode()
     assert "there is nothing to pause" in html
     assert "Cancelled, not done" in html
+    assert "It is over already" in page(client, f"{path}/cancel")
 
 
 @pytest.mark.req("RUN-8")
