@@ -62,7 +62,7 @@ def _turned_down(request: Approval) -> tuple[CallStatus, dict[str, Any]]:
             reason = request.decision.reason or "no reason was given"
             status, message = (
                 CallStatus.DENIED,
-                f"An operator rejected this call: {reason}. It did not happen.",
+                f"An operator rejected this call: {reason.rstrip('. ')}. It did not happen.",
             )
         case ApprovalStatus.EXPIRED:
             status, message = CallStatus.EXPIRED, "Nobody decided about this call in time. It did not happen."
