@@ -15,11 +15,13 @@ _CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 
 def has_hidden(text: str) -> bool:
     """Whether `text` holds anything that `reveal` would mark."""
+    text = text.replace("\r\n", "\n")
     return any(map(_is_hidden, text)) or bool(_WALL.search(text))
 
 
 def reveal(text: str) -> SafeString:
     """`text` escaped as HTML, with control and bidirectional characters and walls of blanks marked by name."""
+    text = text.replace("\r\n", "\n")
     parts = []
     position = 0
     for wall in _WALL.finditer(text):

@@ -7,7 +7,8 @@
 // "run:RUN_ID"; the topic "any" hears everything. After a reconnect, and every 30 s, everything refetches, so that
 // nothing is missed. `gatehouse:changed` on the body tells other scripts the same (detail: {topics} or {all: true}).
 
-const GATHER_MS = 150; // changes come in bursts: refetch once for all of them
+const GATHER_MS = 100; // changes come in bursts: refetch once for all of them
+const PACE_MS = 1000; // under a stream of changes, no oftener than this
 const POLL_MS = 30_000;
 const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
 const CATCH_UP = new Set(["feed.opened", "feed.missed"]);
@@ -16,6 +17,7 @@ const FIRST_REFUSAL = 4000; // close codes from here on: this person may not lis
 let pending = new Set();
 let everything = false;
 let timer = null;
+let lastFlush = 0;
 let failures = 0;
 
 function topicsOf(message) {
@@ -27,6 +29,7 @@ function topicsOf(message) {
 
 function flush() {
   timer = null;
+  lastFlush = Date.now();
   const [topics, all] = [pending, everything];
   pending = new Set();
   everything = false;
@@ -41,7 +44,7 @@ function flush() {
 function changed(topics) {
   if (topics) topics.forEach((topic) => pending.add(topic));
   else everything = true;
-  timer ??= setTimeout(flush, GATHER_MS);
+  timer ??= setTimeout(flush, Math.max(GATHER_MS, lastFlush + PACE_MS - Date.now()));
 }
 
 function show(state) {

@@ -115,6 +115,7 @@ def test_what_a_person_is_writing_is_left_alone_when_somebody_else_decides(
     expect(ben.locator("#notice")).to_contain_text("Rejected")
     expect(ana.locator("#changed")).to_contain_text("It was denied by ben")
     expect(ana.get_by_label("name")).to_have_value("A better name")
+    expect(ana.get_by_role("button", name="Approve with these changes")).to_be_hidden()
     ana.get_by_role("link", name="Show it as it is now").click()
     expect(ana.get_by_label("Outcome")).to_contain_text("It has the right name.")
 
