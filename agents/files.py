@@ -18,6 +18,7 @@ from traces.storable import storable
 
 WIDTH = 100  # of a line, where a file is written
 _NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,63}\Z")
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _UNKNOWN_KEY = re.compile(r"\Aunknown key '([^']*)'")
 
 Place = tuple[str | int, ...]
@@ -148,8 +149,24 @@ def short_model(model: dict[str, Any]) -> str | dict[str, Any]:
     return f"{model['provider']}:{model['model']}" if model.keys() == {"provider", "model"} else model
 
 
+def short_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """A rule whose time is written as people write it."""
+    return rule | {"expires": as_duration(rule["expires"])} if rule.get("expires") else rule
+
+
+def as_duration(seconds: int) -> str:
+    """`90s`, `15m`, `2h` or `1d`: the longest unit that says it exactly."""
+    unit, letter = next((unit, letter) for unit, letter in _UNITS if seconds % unit == 0)
+    return f"{seconds // unit}{letter}"
+
+
 def _short(config: dict[str, Any]) -> dict[str, Any]:
-    return config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
+    short = config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
+    if "seconds" in config.get("limits", {}):
+        short["limits"] = config["limits"] | {"seconds": as_duration(config["limits"]["seconds"])}
+    if "policy" in config:
+        short["policy"] = [short_rule(rule) for rule in config["policy"]]
+    return short
 
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -> None:

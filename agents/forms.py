@@ -13,7 +13,7 @@ from unfold.widgets import (
 from agents.actions import check_config
 from agents.config import AgentConfig, Guardrails, Limits
 from agents.exceptions import BadConfig
-from agents.files import Place, in_line, load, short_model
+from agents.files import Place, as_duration, in_line, load, short_model, short_rule
 from agents.models import Agent
 from agents.tools.catalogue import known_tools
 
@@ -186,8 +186,9 @@ def _initial(config: AgentConfig, known: dict[str, Any]) -> dict[str, Any]:
         "tools": [path for path in paths if path in known],
         "other_tools": "\n".join(path for path in paths if path not in known),
         **config.limits.model_dump(),
+        "seconds": as_duration(config.limits.seconds),
         **config.guardrails.model_dump(),
-        "policy": "".join(f"- {_flow(rule)}\n" for rule in stored.get("policy", [])),
+        "policy": "".join(f"- {_flow(short_rule(rule))}\n" for rule in stored.get("policy", [])),
     }
 
 

@@ -119,6 +119,7 @@ class ApiTokenAdmin(ReadOnly, ModelAdmin):
     list_display = ("shown", "user", "role", "scope_names", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("user",)
     list_filter = ("role",)
+    list_before_template = "admin/console/apitoken/_how.html"
     search_fields = ("prefix", "user__username")
     fields = ("shown", "user", "role", "scope_names", "created_at", "last_used_at", "revoked_at")
     readonly_fields = ("shown", "scope_names")

@@ -7,7 +7,7 @@ from typing import Any
 import dj_database_url
 from django.templatetags.static import static
 
-from console import admin_navigation, environment
+from console import admin_look, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = environment.home()
@@ -111,6 +111,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/sign-in"
 
 USE_TZ = True
+FORMAT_MODULE_PATH = "console.formats"
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 
@@ -161,8 +162,10 @@ UNFOLD = {
     "SITE_URL": "/",
     "SITE_SYMBOL": "shield_person",
     "SHOW_BACK_BUTTON": True,
+    "COLORS": {"primary": admin_look.INK},
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mark.svg")}],
     "STYLES": [lambda request: static("admin.css")],
-    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": admin_navigation.SECTIONS},
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": admin_look.SECTIONS},
 }
 
 MODEL_ENDPOINTS = environment.model_endpoints()

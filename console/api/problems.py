@@ -47,13 +47,12 @@ class Problem(Exception):
         code: str,
         detail: str,
         *,
-        title: str = "",
         errors: list[dict[str, Any]] | None = None,
         **extra: Any,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
-        self.title = title or HTTPStatus(status).phrase
+        self.title = CODES[code][1] if code in CODES else HTTPStatus(status).phrase
         self.errors = errors or []
         self.extra = extra
 
@@ -103,7 +102,7 @@ def problem_of(error: Exception) -> Problem:
         case Problem():
             return error
         case GateError() | AgentError() if error.code in CODES:
-            status, title = CODES[error.code]
+            status, _ = CODES[error.code]
             extra: dict[str, Any] = {}
             if isinstance(error, Stale):
                 extra["digest"] = error.digest
@@ -112,7 +111,7 @@ def problem_of(error: Exception) -> Problem:
             errors = error.errors if isinstance(error, Invalid | AgentError) else []
             if isinstance(error, UnknownAgent):
                 errors = [{"path": ["agent"], "message": str(error)}]
-            return Problem(status, error.code, str(error), title=title, errors=errors, **extra)
+            return Problem(status, error.code, str(error), errors=errors, **extra)
         case ValidationError():
             errors = [_field_error(item) for item in error.errors]
             named = "; ".join(f"{'.'.join(map(str, item['path']))}: {item['message']}" for item in errors)

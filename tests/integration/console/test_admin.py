@@ -291,6 +291,22 @@ def test_roles_are_given_and_kept_in_the_audit_log(ada: Client) -> None:
     assert b"is_superuser" not in ada.get(url).content
 
 
+def test_a_person_is_added(ada: Client) -> None:
+    url = reverse("admin:auth_user_add")
+    assert ada.get(url).status_code == 200
+    new = {
+        "username": "cleo",
+        "usable_password": "true",
+        "password1": "long enough 42",
+        "password2": "long enough 42",
+    }
+    response = ada.post(url, new, follow=True)
+    assert response.status_code == 200
+    cleo = User.objects.get(username="cleo")
+    assert not cleo.groups.exists()
+    assert not cleo.is_staff
+
+
 @pytest.mark.req("OPS-4")
 def test_what_the_admin_needs_beyond_the_strict_policy_stays_there(ada: Client) -> None:
     assert "'unsafe-eval'" in ada.get("/admin/").headers["Content-Security-Policy"]

@@ -1,8 +1,23 @@
-"""The admin's menu."""
+"""The admin's menu and colour."""
 
 from typing import Any
 
 from django.urls import reverse_lazy
+
+# Ink, as on the other pages: colour is kept for risk and state.
+INK = {
+    "50": "#f3f6f9",
+    "100": "#e4eaf1",
+    "200": "#c9d5e2",
+    "300": "#a4b8cd",
+    "400": "#9db3ca",
+    "500": "#8aa4c0",
+    "600": "#3d5573",
+    "700": "#33475f",
+    "800": "#293a4d",
+    "900": "#1f2c3b",
+    "950": "#141d28",
+}
 
 
 def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
