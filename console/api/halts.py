@@ -7,6 +7,8 @@ from django.utils import timezone
 from ninja import Query, Router
 from ninja.responses import Status
 
+from agents.exceptions import UnknownAgent
+from agents.models import Agent
 from approvals import actions
 from console.api.auth import actor_of
 from console.api.idempotency import IdempotencyKey, create_once
@@ -23,6 +25,9 @@ def press(
 ) -> Status[object]:
     """Nothing is claimed while it stands. Pressing twice is one halt."""
     wanted = body or HaltIn()
+    if wanted.agent and not Agent.objects.filter(name=wanted.agent).exists():
+        # A misspelt name would stop nothing, and whoever pressed would believe that it did.
+        raise UnknownAgent(f"There is no agent {wanted.agent!r}, so nothing was stopped.")
 
     def create() -> HaltOut:
         row = actions.halt(

@@ -179,7 +179,7 @@ class DecisionIn(Body):
 class HaltIn(Body):
     """An emergency stop."""
 
-    agent: str = Field(default="", max_length=64, description="Empty: all agents.")
+    agent: str = Field(default="", max_length=64, pattern=r"^[a-z0-9_-]*$", description="Empty: all agents.")
     reason: str = Field(default="", max_length=2000)
 
 

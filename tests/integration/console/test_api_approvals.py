@@ -7,7 +7,8 @@ import pytest
 from django.db import connection
 
 from approvals.actions import expire_due
-from approvals.models import Approval, Decision
+from approvals.models import Approval, Decision, Halt
+from tests import world
 from tests.integration.console.callers import Caller
 from traces.models import Event
 
@@ -260,6 +261,7 @@ def test_who_may_press_the_emergency_stop(role: str, status: int) -> None:
 
 
 def test_the_emergency_stop_stands_once_until_it_is_lifted(ana: Caller) -> None:
+    world.publish_agent()
     first = ana.post("/halt", {"agent": "teller", "reason": "It pays twice."})
     assert first["halted_by"] == "ana"
     assert ana.post("/halt", {"agent": "teller"}) == first
@@ -269,3 +271,10 @@ def test_the_emergency_stop_stands_once_until_it_is_lifted(ana: Caller) -> None:
     assert ana.status == 404
     ana.post("/halt")
     assert (ana.status, ana.body["agent"]) == (201, "")
+
+
+def test_a_misspelt_agent_is_not_believed_to_be_stopped(ana: Caller) -> None:
+    for agent in ("telller", "The Teller", "\x00"):
+        ana.post("/halt", {"agent": agent})
+        assert ana.status == 422
+    assert not Halt.objects.exists()

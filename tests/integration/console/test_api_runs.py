@@ -17,6 +17,7 @@ from agents.models import Run
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
 from agents.states import RunStatus
+from console.api import waiting
 from console.models import IdempotencyRecord
 from tests import world
 from tests.integration.console.callers import Caller
@@ -62,7 +63,7 @@ def test_a_program_starts_a_run_and_reads_how_it_ends(shop: Caller, play: Any) -
     told = shop.get(f"/runs/{run.pk}")
     assert told["status"] == "completed"
     assert told["output"] == "They have 1240 EUR."
-    assert told["agent"], told["version"] == ("teller", 1)
+    assert (told["agent"], told["version"]) == ("teller", 1)
     assert told["usage"].keys() == {
         "input_tokens",
         "output_tokens",
@@ -97,14 +98,22 @@ def test_a_run_that_waits_names_what_it_waits_for(shop: Caller, play: Any) -> No
     assert listed == [told]
 
 
-def test_a_waiting_caller_is_answered_as_soon_as_the_run_ends(shop: Caller) -> None:
+def test_a_waiting_caller_is_answered_as_soon_as_the_run_ends(
+    shop: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = world.start(started_by=shop.user)
+    waits = threading.Event()
+
+    async def wait_until(done: Any, *, seconds: float) -> None:
+        waits.set()
+        await waiting.wait_until(done, seconds=seconds)
 
     def end() -> None:
-        time.sleep(0.3)  # the caller below is waiting by then; later or earlier, the assertions hold
+        waits.wait(20)
         Run.objects.filter(pk=run.pk).update(status=RunStatus.CANCELLED, ended_at=timezone.now())
         connection.close()
 
+    monkeypatch.setattr("console.api.runs.wait_until", wait_until)
     ender = threading.Thread(target=end)
     ender.start()
     before = time.monotonic()
