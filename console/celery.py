@@ -8,4 +8,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 app = Celery("gatehouse")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# Who wakes a run does not wait for a broker that is away: the sweeper finds the run.
+app.conf.broker_transport_options = {"max_retries": 0}
+if app.conf.broker_url.startswith("redis"):
+    # A lost message costs time, never work: none is kept until it is acknowledged. A worker that tries to restore
+    # such messages while the broker goes away ends with an error instead of connecting anew.
+    app.conf.broker_transport_options |= {"ack_emulation": False}
 app.autodiscover_tasks(["agents"])

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, *, seconds: float = 30) -> T:
+def until(condition: Callable[[], T | None], what: str, *, seconds: float = 30) -> T:
     """What `condition` returns, as soon as that is true. Fails where that takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

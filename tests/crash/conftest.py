@@ -37,9 +37,9 @@ class Crew:
         self.processes.append(process)
         return process
 
-    def hire(self, *, lease_seconds: float = 15) -> ForkServerProcess:
+    def hire(self, *, lease_seconds: float = 15, latency: float = 0) -> ForkServerProcess:
         """An ordinary worker."""
-        return self.start(worker.work, None, lease_seconds)
+        return self.start(worker.work, None, lease_seconds, latency)
 
     def doom(self, point: Point, nth: int = 1) -> Fate:
         """What will kill the process that it is given to."""

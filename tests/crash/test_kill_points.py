@@ -66,7 +66,8 @@ def answer(run: Run, outcome: str) -> None:
 
 def finished(run: Run) -> Run:
     """The run as it ended; its only payment was made once, after its approval."""
-    ended = sweep_until(lambda: (row := of(run)).is_final and row, f"{run} ends")
+    sweep_until(lambda: of(run).is_final, f"{run} ends")
+    ended = of(run)
     assert (ended.status, ended.output, ended.summary) == ("completed", "Paid.", "Paid."), ended.reason
     return ended
 
@@ -125,8 +126,8 @@ def go_on(crew: Crew, run: Run, *, in_doubt: bool = False) -> None:
         approve(run)
     if in_doubt:
         before = tools.effects()
-        waiting = sweep_until(lambda: (row := of(run)).status == "waiting_approval" and row, "the run waits")
-        assert waiting.reason == "A person must find out what became of a call."
+        sweep_until(lambda: of(run).status == "waiting_approval", "the run waits")
+        assert of(run).reason == "A person must find out what became of a call."
         assert ToolCall.objects.get(run=run).status == "unknown"
         assert tools.effects() == before
         answer(run, "happened" if before else "not_happened")
@@ -153,6 +154,7 @@ def test_a_person_settles_what_nobody_can_know(
     answer(run, outcome)
     finished(run)
     call = ToolCall.objects.get(run=run)
+    assert call.result is not None
     assert (call.status, call.result["type"]) == (status, told)
     assert tools.effects() == [f"pay {call.pk} acme 40.0"] * payments
     assert call.attempts == (2 if outcome == "not_happened" else 1)

@@ -47,11 +47,11 @@ COMMAND = ["worker", "--pool", "threads", "--concurrency", "50", "--without-goss
 COMMAND += ["--without-heartbeat", "--loglevel", "INFO"]
 
 
-def work(folder: Path, fate: Fate | None = None, lease_seconds: float = 15) -> None:
-    """Be a worker until killed; with a fate, by its own hand."""
+def work(folder: Path, fate: Fate | None = None, lease_seconds: float = 15, latency: float = 0) -> None:
+    """Be a worker until killed; with a fate, by its own hand. `latency` is how long a model call takes (s)."""
     _begin(folder, fate)
     settings.LEASE_SECONDS = lease_seconds
-    with using(Doomed(fate, play) if fate else Scripted(play)):
+    with using(Doomed(fate, play) if fate else Scripted(play, latency=latency)):
         app.worker_main(COMMAND)
 
 

@@ -20,7 +20,7 @@ from agents.models import Run, Step, ToolCall
 from agents.providers.base import ModelRequest, ModelResponse
 from agents.providers.routing import using
 from agents.providers.scripted import Script, Scripted
-from agents.runtime import ending, execution
+from agents.runtime import ending, execution, journal
 from agents.runtime.loop import advance
 from agents.tools.registry import load_tool
 from agents.tools.spec import ToolContext
@@ -31,6 +31,7 @@ from tests import tools, world
 from tests.payment import play
 from tests.racing import Race, at_once
 from tests.waiting import until
+from traces import recorder
 from traces.models import Event, Span
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("RUN-1", "RUN-5")]
@@ -232,7 +233,7 @@ def test_a_decision_just_before_the_run_would_wait(models: Any, monkeypatch: pyt
 
 @pytest.mark.req("APR-4")
 def test_a_decision_while_the_suspension_is_committed(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, decisions = ending.record, []
+    real, decisions = recorder.record, []
 
     def record(name: str, **values: Any) -> Any:
         if name == "run.suspended":
@@ -279,7 +280,7 @@ def test_a_run_is_cancelled_while_a_call_is_claimed(models: Any) -> None:
 def test_nothing_is_claimed_once_the_run_was_asked_to_end(
     models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = execution.entry
+    real = journal.entry
 
     def late(run: Run, label: str, **values: Any) -> Any:
         if label == "claim":
@@ -310,7 +311,9 @@ def test_a_run_is_cancelled_while_its_call_is_approved(models: Any) -> None:
             advance(run.pk)
 
         results = at_once(approved, cancelled)
-        assert all(result is None or isinstance(result, AlreadyResolved | WrongState) for result in results), results
+        assert all(
+            result is None or isinstance(result, AlreadyResolved | WrongState) for result in results
+        ), results
         advance(run.pk)
         payment = ToolCall.objects.get(run=run)
         assert of(run).is_final
@@ -321,7 +324,7 @@ def test_a_run_is_cancelled_while_its_call_is_approved(models: Any) -> None:
 def test_a_halt_waits_for_the_claim_that_did_not_see_it(
     models: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = execution.move_call
+    real = journal.move_call
 
     def late(call: ToolCall, status: Any, **changes: Any) -> None:
         if status == "executing":
