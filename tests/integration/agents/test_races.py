@@ -153,6 +153,34 @@ def test_a_worker_that_lost_the_run_in_a_model_call_writes_nothing(models: Any, 
     assert stored(run) == before
 
 
+def test_a_worker_that_lost_the_run_writes_nothing_beside_its_successor(models: Any) -> None:
+    gates = [Gate(), Gate()]
+    came = iter(gates)
+
+    def slow(request: ModelRequest) -> ModelResponse:
+        if (gate := next(came, None)) is not None:
+            gate.hold()
+        return play(request)
+
+    models(slow)
+    publish()
+    run = world.start()
+    stale = Race(partial(advance, run.pk))
+    gates[0].wait_until_somebody_is_held()
+    let_lease_expire(run)
+    successor = Race(partial(advance, run.pk))
+    gates[1].wait_until_somebody_is_held()
+    before = stored(run)
+    assert before[0]["status"] == "running"
+    gates[0].open()
+    assert stale.outcome() is None
+    assert stored(run) == before
+    gates[1].open()
+    assert successor.outcome() is None
+    assert of(run).status == "waiting_approval"
+    assert Step.objects.filter(run=run).count() == 1
+
+
 @pytest.mark.req("TOOL-4")
 @pytest.mark.parametrize("done", [False, True], ids=["before the effect", "after the effect"])
 @pytest.mark.parametrize("tool", ["pay", "pay_once"])
