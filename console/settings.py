@@ -76,6 +76,8 @@ DATABASES["default"]["OPTIONS"] = {
     # Threads share these: a run gives its connection back before it waits for a model.
     "pool": environment.database_pool(),
 }
+# After a restart of the database, a connection of the pool is looked at before it is used.
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 VALKEY_URL = environment.valkey_url(HOME)

@@ -119,7 +119,7 @@ def test_a_run_for_one_customer_reaches_no_other(tool: Tool, arguments: dict[str
     with pytest.raises(Denied, match="not of customer C-0015"):
         tool.run(context("C-0015"), arguments)
     if tool.check:
-        with pytest.raises(BadArguments, match="not of customer C-0015"):
+        with pytest.raises(Denied, match="not of customer C-0015"):
             validate(tool, context("C-0015"), arguments)
     assert use(tool, customer="C-0001", **arguments)
 
