@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from django.test import TransactionTestCase
 
 from console import environment
 from console.services.postgres import Postgres
@@ -59,6 +61,26 @@ def valkey(home: Path) -> Iterator[Valkey]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres: Postgres, valkey: Valkey) -> None:
     """Start the services before the first test that uses the database; tests without it start none."""
+
+
+# Made by migrations and their signals, and changed by no test.
+KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> Iterator[None]:
+    """Empty the tables after a test that commits by DELETE: on tables of a few rows, TRUNCATE takes fifty times as long."""
+
+    def empty(self: TransactionTestCase) -> None:
+        names = [name for name in connection.introspection.django_table_names() if name not in KEPT]
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # no foreign keys, no triggers
+            cursor.execute("; ".join(f"DELETE FROM {connection.ops.quote_name(name)}" for name in names))
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -155,7 +155,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "attempts",
-                    models.PositiveSmallIntegerField(default=0, help_text="Claims since the last committed step."),
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Claims since the last committed step."
+                    ),
                 ),
                 ("root_span_id", models.CharField(default=traces.ids.new_span_id, max_length=16)),
                 (
