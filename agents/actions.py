@@ -30,7 +30,7 @@ def start_run(
     conversation: str = "",
     task_type: str = "",
     metadata: dict[str, Any] | None = None,
-    started_by: User | None = None,
+    actor: Actor | None = None,
     trusted_input: bool = False,
 ) -> Run:
     """Queue a run of the agent's live version. Raises UnknownAgent, BadInput.
@@ -55,7 +55,7 @@ def start_run(
             conversation=storable(conversation),
             task_type=storable(task_type),
             metadata=storable(metadata or {}),
-            started_by=started_by,
+            started_by=actor.user if actor else None,
             taint_sources=[] if trusted_input else ["input"],
             created_at=now,
         )
@@ -70,8 +70,13 @@ def start_run(
             agent_version=version.number,
             preview=run.input[:300],
         )
-        actor = f"user:{started_by.get_username()}" if started_by else "system"
-        record("run.started", actor=actor, object_id=run.pk, run_id=run.pk, data={"agent": agent})
+        record(
+            "run.started",
+            actor=str(actor or "system"),
+            object_id=run.pk,
+            run_id=run.pk,
+            data={"agent": agent},
+        )
         transaction.on_commit(lambda: wake(run.pk))
     return run
 

@@ -48,9 +48,10 @@ def publish_agent(name: str = "teller", **changes: Any) -> AgentVersion:
     return version
 
 
-def start(agent: str = "teller", **values: Any) -> Run:
+def start(agent: str = "teller", *, started_by: User | None = None, **values: Any) -> Run:
     """A queued run; advance it by `carry_on`."""
-    return start_run(agent=agent, **{"input": "Pay what we owe to acme.", **values})
+    actor = Actor(user=started_by) if started_by else None
+    return start_run(agent=agent, actor=actor, **{"input": "Pay what we owe to acme.", **values})
 
 
 def carry_on(run: Run) -> Run:

@@ -57,7 +57,7 @@ def start(request: HttpRequest, body: RunIn, idempotency_key: IdempotencyKey = "
     require_any(actor, DOERS, to="start runs")
 
     def create() -> RunStarted:
-        run = actions.start_run(**body.model_dump(), started_by=actor.user)
+        run = actions.start_run(**body.model_dump(), actor=actor)
         return RunStarted(id=run.pk, status=RunStatus(run.status), trace_id=run.trace_id, url=run_url(run.pk))
 
     return create_once(request, idempotency_key, create)

@@ -74,7 +74,7 @@ def start(request: HttpRequest) -> HttpResponse:
                 agent=wanted["agent"],
                 input=wanted["input"],
                 subject=wanted["subject"],
-                started_by=actor.user,
+                actor=actor,
                 trusted_input=wanted["trusted"],
             )
         except AgentError as error:

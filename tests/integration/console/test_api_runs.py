@@ -21,6 +21,7 @@ from console.api import waiting
 from console.models import IdempotencyRecord
 from tests import world
 from tests.integration.console.callers import Caller
+from traces.models import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,6 +58,7 @@ def test_a_program_starts_a_run_and_reads_how_it_ends(shop: Caller, play: Any) -
     assert started["status"] == "queued"
     run = Run.objects.get(pk=started["id"])
     assert (run.subject, run.conversation, run.started_by) == ({"customer": "c1"}, "k", shop.user)
+    assert Event.objects.get(name="run.started").actor == f"token:{shop.user.get_username()}"
     assert run.taint_sources == ["input"]
 
     world.carry_on(run)
