@@ -43,6 +43,8 @@ def decide(
     now = timezone.now()
     match decision:
         case "approve":
+            if arguments is not None and arguments != get_approval(approval_id, actor=actor).arguments:
+                raise Invalid("These are not the arguments that were shown: decide `edit` to change them.")
             return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, now=now)
         case "edit":
             if arguments is None:
@@ -123,6 +125,7 @@ def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
         title=tool.in_words(arguments),
         preview=preview,
         approvers=verdict.approvers,
+        role=verdict.role,
         rule=f"{verdict.rule} ({verdict.why})",
     )
 
@@ -146,5 +149,6 @@ def _edit_of_another_program(approval: Approval, arguments: dict[str, Any]) -> E
         title=approval.title,
         preview=approval.preview,
         approvers=approval.approvers,
+        role=approval.role,
         rule=approval.rule,
     )

@@ -103,6 +103,7 @@ CALL_TRANSITIONS: dict[CallStatus, frozenset[CallStatus]] = {
             CallStatus.EXPIRED,
             CallStatus.PENDING_APPROVAL,  # a stricter rule asks for more people now
             CallStatus.CANCELLED,
+            CallStatus.UNKNOWN,  # it was tried before, and may not be tried again
         }
     ),
     CallStatus.EXECUTING: frozenset(

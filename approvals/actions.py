@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from approvals.access import ADMIN, Actor, get_approval, require_may_decide
 from approvals.exceptions import AlreadyResolved, Halted, Invalid, Missing, NotAllowed, Stale
 from approvals.models import Approval, Decision, Halt, Kind, Revision, Vote
+from approvals.policy import RANK
 from approvals.states import TRANSITIONS, ApprovalStatus
 from traces.recorder import record
 
@@ -59,6 +60,7 @@ class Edit:
     title: str
     preview: dict[str, Any]
     approvers: int
+    role: str
     rule: str
 
 
@@ -95,6 +97,9 @@ def approve(
             raise Invalid(f"Approval {approval.pk} is a {approval.kind}: answer it instead of approving.")
         if edit is not None and edit.digest != approval.digest:
             _revise(approval, edit, actor=actor, now=now)
+            require_may_decide(
+                actor, approval
+            )  # the new wording may need another role; if so, nothing is changed
         _, fresh = Vote.objects.get_or_create(
             approval=approval,
             revision=approval.revision,
@@ -302,7 +307,8 @@ def _revise(approval: Approval, edit: Edit, *, actor: Actor, now: datetime) -> N
     approval.arguments, approval.digest = edit.arguments, edit.digest
     approval.title, approval.preview, approval.rule = edit.title, edit.preview, edit.rule
     approval.approvers = max(approval.approvers, edit.approvers)
-    fields = ("revision", "arguments", "digest", "title", "preview", "rule", "approvers")
+    approval.role = max(approval.role, edit.role, key=RANK.index)
+    fields = ("revision", "arguments", "digest", "title", "preview", "rule", "approvers", "role")
     Approval.objects.filter(pk=approval.pk).update(**{name: getattr(approval, name) for name in fields})
     Revision.objects.create(
         approval=approval,

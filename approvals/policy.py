@@ -66,6 +66,8 @@ class Verdict:
     expires: int | None = None  # s
 
 
+RANK = ("operator", "admin")  # who may decide, from the least to the most
+
 DEFAULT_READ = Rule(then=Outcome.ALLOW, effect="read")
 DEFAULT_EFFECT = Rule(then=Outcome.REQUIRE)
 
@@ -94,7 +96,7 @@ def evaluate(action: Action, rules: Sequence[Rule]) -> Verdict:
 def stricter(first: Verdict, second: Verdict) -> Verdict:
     """The one of two verdicts that lets less through; the first where they are equal."""
     order = {Outcome.ALLOW: 0, Outcome.REQUIRE: 1, Outcome.DENY: 2}
-    return max(first, second, key=lambda verdict: (order[verdict.outcome], verdict.approvers))
+    return max(first, second, key=lambda v: (order[v.outcome], RANK.index(v.role), v.approvers))
 
 
 def check_condition(expression: str) -> str | None:

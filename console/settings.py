@@ -7,7 +7,9 @@ from typing import Any
 import dj_database_url
 from django.templatetags.static import static
 
-from console import admin_look, environment
+from console import admin_look, environment, logs
+
+logs.configure()
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = environment.home()

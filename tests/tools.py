@@ -109,6 +109,36 @@ def break_off(context: ToolContext) -> None:
     raise ZeroDivisionError("a bug in the tool")
 
 
+@tool(category="mutation", effect="irreversible", idempotent=True)
+def never_answer(context: ToolContext) -> None:
+    """Do something, and never say what came of it, however often it is asked with the same key."""
+    _enter("never_answer", context.idempotency_key)
+    raise UnknownOutcome("the connection broke after the request was sent")
+
+
+def break_check(context: ToolContext) -> None:
+    """A bug."""
+    raise KeyError("a bug in the check")
+
+
+@tool(category="mutation", effect="irreversible", check=break_check)
+def have_broken_check(context: ToolContext) -> None:
+    """Never run."""
+    _enter("have_broken_check")
+
+
+@tool(category="mutation", effect="irreversible", preview=lambda context: {"not": "a Preview"})  # type: ignore[arg-type, return-value]
+def have_broken_preview(context: ToolContext) -> None:
+    """Run after a preview that is none."""
+    _enter("have_broken_preview")
+
+
+@tool(category="lookup", effect="read")
+def leak_key(context: ToolContext) -> None:
+    """Fail with a secret in the message."""
+    raise RuntimeError("401 for key sk-proj-abcdefghijklmnop0123")
+
+
 @tool(category="lookup", effect="read")
 def return_oddities(context: ToolContext) -> dict[str, Any]:
     """Return what neither JSON nor Postgres likes."""

@@ -20,6 +20,10 @@ TOOLS = (
     "fail_cleanly",
     "break_off",
     "return_oddities",
+    "never_answer",
+    "have_broken_check",
+    "have_broken_preview",
+    "leak_key",
 )
 
 

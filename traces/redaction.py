@@ -1,7 +1,10 @@
 """Secrets out, and values that Postgres can't hold made harmless, before anything is stored in a trace."""
 
 import re
+from functools import cache
 from typing import Any
+
+from django.conf import settings
 
 from traces.storable import storable
 
@@ -37,5 +40,14 @@ def redact(value: Any) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """`text` without secrets."""
-    return _SECRET_VALUES.sub(REDACTED, storable(text))
+    """`text` without secrets: those of this installation, and what looks like one."""
+    text = str(storable(text))
+    for secret in _own_secrets():
+        text = text.replace(secret, REDACTED)
+    return _SECRET_VALUES.sub(REDACTED, text)
+
+
+@cache
+def _own_secrets() -> tuple[str, ...]:
+    keys = [endpoint.get("api_key", "") for endpoint in settings.MODEL_ENDPOINTS.values()]
+    return tuple(secret for secret in [settings.SECRET_KEY, *keys] if len(secret) >= 8)

@@ -65,6 +65,11 @@ class ToolCall(models.Model):
         return f"{self.tool} {self.pk}"
 
     @property
+    def may_have_happened(self) -> bool:
+        """Whether it was tried, with no word of what came of it."""
+        return self.attempts > 0 and self.effect != "read" and self.result is None
+
+    @property
     def idempotency_key(self) -> str:
         """The same for every attempt."""
         return str(self.pk)

@@ -16,6 +16,8 @@ from agents.runtime.stretch import Stretch
 from traces.models import SpanStatus
 from traces.recorder import Recorded
 
+MAX_TOKENS = 100_000_000  # that one call can have used
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -66,6 +68,8 @@ def ask(
         provider = resolve(model.provider, base_url=model.base_url)
         simulated = provider.simulated
         response = provider.complete(request)
+        if response.usage.total > MAX_TOKENS:
+            raise ModelFailure(FailureKind.MALFORMED, "the answer claims an impossible number of tokens")
     except (ModelFailure, UnknownProvider) as error:
         failure = (
             error

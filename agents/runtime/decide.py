@@ -21,6 +21,11 @@ class CallLike(Protocol):
     pk: UUID
     status: str
     claim_fence: int | None
+    approval_id: UUID | None
+
+    @property
+    def may_have_happened(self) -> bool:
+        """Whether it was tried, with no word of what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """A worker died while it executed this call: find out how to go on."""
+    """This call may have happened, and can't simply go on: find out how it can."""
 
     call: UUID
 
@@ -162,6 +167,10 @@ def _about_calls(s: Snapshot) -> Action | None:
             return Settle(call.pk)
     in_doubt = bool(by_status.get(CallStatus.UNKNOWN))
     ending = s.requested == "cancel" or bool(s.broken)
+    if ending:
+        for call in by_status.get(CallStatus.APPROVED, ()):
+            if call.may_have_happened:
+                return Recover(call.pk)
     if ending and not in_doubt:
         if s.requested == "cancel":
             return Finish(RunStatus.CANCELLED, "A person cancelled it.")
@@ -177,12 +186,28 @@ def _about_calls(s: Snapshot) -> Action | None:
             if call.pk in s.settled:
                 return Settle(call.pk)
         for call in by_status.get(CallStatus.APPROVED, ()):
+            if s.work_seconds >= s.max_seconds and _can_be_left(call) and not _awaited(s.calls):
+                return _exceeded(f"its {s.max_seconds:.0f} s of work")
             return Execute(call.pk)
     if in_doubt:
         return Wait(RunStatus.WAITING_APPROVAL, "A person must find out what became of a call.")
     if any(call.status not in FINAL_CALL for call in s.calls):
         return Wait(RunStatus.WAITING_APPROVAL, "A person must decide about a call.")
     return None
+
+
+def _can_be_left(call: CallLike) -> bool:
+    """Whether nobody has decided about it and it can't have happened."""
+    return call.approval_id is None and not call.may_have_happened
+
+
+def _awaited(calls: Sequence[CallLike]) -> bool:
+    """Whether a person is asked about one, or it may have happened."""
+    waiting = (CallStatus.PENDING_APPROVAL, CallStatus.UNKNOWN)
+    return any(
+        call.status in waiting or (call.status == CallStatus.APPROVED and not _can_be_left(call))
+        for call in calls
+    )
 
 
 def _about_limits(s: Snapshot) -> Action | None:
@@ -264,10 +289,10 @@ def _after_observation(s: Snapshot, observation: StepLike) -> Action:
     if payload["verdict"] == "continue":
         return CallModel()
     if payload["verdict"] == "escalate":
-        return Finish(RunStatus.ESCALATED, f"The observer handed it over: {payload['summary']}")
+        return Finish(RunStatus.ESCALATED, "The observer handed it over to a person.")
     if payload["confidence"] < s.confidence_min:
         return Finish(
             RunStatus.ESCALATED,
             f"The agent's confidence is {payload['confidence']:.0%}, below the {s.confidence_min:.0%} that is asked.",
         )
-    return Finish(RunStatus.COMPLETED, payload["summary"] or "The task is done.")
+    return Finish(RunStatus.COMPLETED, "The observer found the task done.")

@@ -20,6 +20,7 @@ from traces.recorder import record, write_spans
 
 FREE = {"lease_until": None, "lease_owner": ""}
 RETRY_SECONDS = (1, 2, 4)
+LONGEST_RETRY = 300  # s, whatever a provider asks for
 
 
 def wait(stretch: Stretch, action: Wait) -> None:
@@ -39,7 +40,8 @@ def wait(stretch: Stretch, action: Wait) -> None:
         requests = Approval.objects.select_for_update().filter(run_id=stretch.run.pk)
         status_of = dict(requests.order_by("pk").values_list("pk", "status"))
         known = {request.pk: request.status for request in stretch.requests}
-        if status_of != known or Run.objects.values_list("requested", flat=True).get(pk=stretch.run.pk):
+        requested = Run.objects.values_list("requested", flat=True).get(pk=stretch.run.pk)
+        if status_of != known or requested != stretch.run.requested:
             raise Changed
         record("run.suspended", actor=stretch.actor, object_id=stretch.run.pk, run_id=stretch.run.pk)
 
@@ -88,7 +90,7 @@ def retry_or_fail(stretch: Stretch, failed: AskFailed) -> None:
     run, failure = stretch.run, failed.failure
     tries = max(run.attempts, 1)  # 0: the stretch got on before the model failed
     if failure.retryable and tries <= len(RETRY_SECONDS):
-        delay = max(RETRY_SECONDS[tries - 1], failure.retry_after or 0)
+        delay = max(RETRY_SECONDS[tries - 1], min(failure.retry_after or 0, LONGEST_RETRY))
         reason = f"The model failed ({failure}); it is asked again in {delay:g} s."
         _later(stretch, delay, reason, "run.retried", failed, attempts=tries)
         wake(run.pk, delay=delay)

@@ -16,10 +16,10 @@ from agents.runtime.performing import Attempt, perform, slot
 from agents.runtime.requesting import ask_people, ask_what_happened, make_preview
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
-from agents.tools.spec import Tool
+from agents.tools.spec import Effect, Tool
 from approvals.actions import require_running
 from approvals.models import Approval
-from approvals.policy import Outcome, Verdict, evaluate, stricter
+from approvals.policy import RANK, Outcome, Verdict, evaluate, stricter
 from approvals.states import ApprovalStatus
 from traces.models import SpanStatus
 from traces.recorder import Recorded, record, write_spans
@@ -54,7 +54,15 @@ def _claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         require_running(stretch.agent)
         if Run.objects.values_list("requested", flat=True).get(pk=stretch.run.pk):
             raise Changed  # a person asked it to end or to pause
-        if isinstance(objection, Verdict):
+        if objection is not None and call.may_have_happened:
+            move_call(
+                call,
+                CallStatus.UNKNOWN,
+                error=f"It was tried, and may not be tried again: {_in_words(objection)}",
+            )
+            ask_what_happened(stretch, call, tool)
+            name = "tool_call.unknown"
+        elif isinstance(objection, Verdict):
             approval = ask_people(stretch, call, tool, objection, call.digest, preview)
             rule = f"{objection.rule} ({objection.why})"
             move_call(call, CallStatus.PENDING_APPROVAL, approval=approval, rule=rule)
@@ -110,9 +118,18 @@ def _objection(
         verdict = stricter(verdict, evaluate(action, live.parsed.rules()))
     if verdict.outcome is Outcome.DENY:
         return CallStatus.DENIED, f"The policy denies this call now: {verdict.rule}"
-    if verdict.outcome is Outcome.REQUIRE and (approval is None or approval.approvers < verdict.approvers):
+    if verdict.outcome is Outcome.REQUIRE and (approval is None or _is_weaker(approval, verdict)):
         return verdict
     return None
+
+
+def _is_weaker(approval: Approval, verdict: Verdict) -> bool:
+    """Whether the verdict asks for more people, or higher ones, than have decided."""
+    return approval.approvers < verdict.approvers or RANK.index(approval.role) < RANK.index(verdict.role)
+
+
+def _in_words(objection: tuple[CallStatus, str] | Verdict) -> str:
+    return objection.rule if isinstance(objection, Verdict) else objection[1]
 
 
 def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, started_at: datetime) -> None:
@@ -129,6 +146,9 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
         attributes={"gen_ai.tool.call.id": str(call.pk), "gatehouse.idempotency_key": call.idempotency_key},
     )
     result = attempt.result | _edited(call)
+    if attempt.status == CallStatus.FAILED and call.attempts > 1 and tool.effect != Effect.READ:
+        # This attempt changed nothing; an earlier one, of which nobody knows, may have.
+        attempt = Attempt(CallStatus.UNKNOWN, attempt.result, attempt.error)
     again = attempt.status == CallStatus.UNKNOWN and tool.idempotent and call.attempts < MAX_ATTEMPTS
     status = CallStatus.APPROVED if again else attempt.status
     changes: dict[str, Any] = {"error": attempt.error, "span_id": span.pk}

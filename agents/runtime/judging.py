@@ -12,10 +12,13 @@ from agents.runtime.requesting import ask_people, make_preview
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.results import Denied
+from agents.tools.spec import Effect, Tool
 from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
 from approvals.exceptions import Invalid
 from approvals.policy import Outcome, Verdict, evaluate
 from traces.recorder import record
+
+MAX_CALLS = 64  # in one turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,12 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
     tool = stretch.tools.get(call.tool)
     if tool is None:
         return Judgement(CallStatus.REFUSED, unknown_tool(call.tool, stretch.tools))
+    if call.index >= MAX_CALLS:
+        return Judgement(CallStatus.REFUSED, f"At most {MAX_CALLS} calls are taken in one turn.")
+    if _is_repeated(stretch, call, tool):
+        return Judgement(
+            CallStatus.REFUSED, f"The call id {call.provider_call_id!r} was used before for this call."
+        )
     if not isinstance(call.proposed_arguments, dict):
         return Judgement(
             CallStatus.REFUSED,
@@ -107,3 +116,16 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         case Outcome.REQUIRE:
             preview = make_preview(tool, context, call.arguments)
             return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, preview)
+
+
+def _is_repeated(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
+    """Whether the model sent one call twice: in one turn by its id, later by id and arguments."""
+    for other in stretch.calls:
+        if other.pk == call.pk:
+            return False
+        if other.provider_call_id != call.provider_call_id or other.status == CallStatus.REFUSED:
+            continue
+        same = other.tool == call.tool and other.proposed_arguments == call.proposed_arguments
+        if other.step_id == call.step_id or (same and tool.effect != Effect.READ):
+            return True
+    return False

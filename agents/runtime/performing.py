@@ -1,6 +1,6 @@
 """Running a tool's code: within its time, in its slot, and with an honest word for what came of it."""
 
-import contextvars
+import copy
 import json
 import threading
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
 
 from agents.runtime.journal import give_back_connection
 from agents.states import CallStatus
+from agents.tools.calling import within
 from agents.tools.results import ResultType, ToolFailure, UnknownOutcome
 from agents.tools.spec import Effect, Tool, ToolContext
-from traces.storable import storable
+from traces.redaction import redact, redact_text
 
 log = structlog.get_logger(__name__)
 
@@ -36,15 +36,16 @@ def perform(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Atte
     """Run the tool's code, outside any transaction and within its time."""
     give_back_connection()  # the tool's thread may need one
     try:
-        data = _within(tool.timeout, tool, context, arguments)
+        copied = copy.deepcopy(arguments)  # a tool may change what it is given
+        data = within(tool.timeout, lambda: tool.run(context, copied), name=tool.name)
         return Attempt(CallStatus.SUCCEEDED, {"type": ResultType.SUCCESS, "data": _as_json(data)})
     except ToolFailure as failure:
         result = {"type": failure.result_type, "message": str(failure), "retryable": failure.retryable}
-        return Attempt(CallStatus.FAILED, storable(result), storable(str(failure)))
+        return Attempt(CallStatus.FAILED, redact(result), redact_text(str(failure)))
     except UnknownOutcome as unknown:
         return _in_doubt(tool, str(unknown))
-    except TimeoutError:
-        return _in_doubt(tool, f"{tool.name} did not answer within {tool.timeout:g} s.")
+    except TimeoutError as error:
+        return _in_doubt(tool, str(error) or f"{tool.name} timed out.")
     except Exception as error:  # a tool's code may raise anything
         log.exception("tool.raised", tool=tool.name, call=context.call_id)
         return _in_doubt(tool, f"{tool.name} broke off: {type(error).__name__}: {error}")
@@ -52,7 +53,7 @@ def perform(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Atte
 
 def _in_doubt(tool: Tool, message: str) -> Attempt:
     """Nothing came back. A read can be called failed; an effect may have happened."""
-    message = storable(message)
+    message = redact_text(message)
     if tool.effect == Effect.READ:
         return Attempt(
             CallStatus.FAILED, {"type": ResultType.ERROR, "message": message, "retryable": True}, message
@@ -61,8 +62,8 @@ def _in_doubt(tool: Tool, message: str) -> Attempt:
 
 
 def _as_json(data: Any) -> Any:
-    """A tool's data as JSON: what it returned is copied, and what has no JSON form is told in words."""
-    return storable(json.loads(json.dumps(data, default=str)))
+    """A tool's data as JSON, without secrets: copied, and what has no JSON form told in words."""
+    return redact(json.loads(json.dumps(data, default=str)))
 
 
 @contextmanager
@@ -78,28 +79,3 @@ def slot(tool: Tool) -> Iterator[None]:
         yield
     finally:
         _effect_slots.release()
-
-
-def _within(seconds: float, tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Any:
-    """The tool's data. Raises TimeoutError; the tool's thread can't be stopped, but nobody waits for it."""
-    box: dict[str, Any] = {}
-    copied = json.loads(json.dumps(arguments))  # a tool may change what it is given
-
-    def work() -> None:
-        try:
-            box["data"] = tool.run(context, copied)
-        except BaseException as error:
-            box["error"] = error
-        finally:
-            connection.close()
-
-    thread = threading.Thread(
-        target=contextvars.copy_context().run, args=(work,), name=tool.name, daemon=True
-    )
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError
-    if "error" in box:
-        raise box["error"]
-    return box["data"]

@@ -22,21 +22,25 @@ from traces.recorder import record
 
 
 def recover(stretch: Stretch, call: ToolCall) -> None:
-    """Judge a call whose worker died while it executed it: the effect may have happened, or not.
+    """Judge a call that was tried, with no word of what came of it: its worker died, or the run is to end.
 
     A read, and a call whose tool declares that the same key twice has one effect, is claimed again, with the same
-    key. Any other is unknown, and a person is asked: never a silent retry.
+    key. A read that goes wrong again and again has failed. Any other is unknown, and a person is asked: never a
+    silent retry.
     """
     tool, now = stretch.tools.get(call.tool), timezone.now()
     harmless = tool is not None and (tool.idempotent or tool.effect == Effect.READ)
     with entry(stretch.run, "recover", now=now, work_ms=stretch.lap()):
-        if harmless and call.attempts < MAX_ATTEMPTS:
+        if harmless and call.attempts < MAX_ATTEMPTS and call.status == CallStatus.EXECUTING:
             move_call(call, CallStatus.APPROVED)
+        elif call.effect == Effect.READ:
+            message = "The call broke off each time that it was tried."
+            move_call(call, CallStatus.FAILED, ended_at=now, result={"type": "error", "message": message})
         else:
             move_call(call, CallStatus.UNKNOWN)
             ask_what_happened(stretch, call, tool)
         record(
-            f"tool_call.{'recovered' if call.status == CallStatus.APPROVED else 'unknown'}",
+            f"tool_call.{'recovered' if call.status == CallStatus.APPROVED else call.status}",
             actor=stretch.actor,
             object_id=call.pk,
             run_id=stretch.run.pk,
@@ -56,7 +60,9 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     idle = Q(lease_until=None) | Q(lease_until__lt=now)
     stranded = Q(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
     due = Q(status=RunStatus.WAITING_RETRY, wake_at__lte=now)
-    requested = ~Q(requested="") & Q(status__in=WAITING_RUN)
+    # One that is to end, but has a call in doubt, waits for a person like any other.
+    in_doubt = Exists(ToolCall.objects.filter(run_id=OuterRef("pk"), status=CallStatus.UNKNOWN))
+    requested = ~Q(requested="") & Q(status__in=WAITING_RUN) & ~in_doubt
     moving = Run.objects.filter(idle & (stranded | due | requested)).order_by("created_at")
     if halted:
         moving = moving.exclude(frozen, requested="")  # a run may be cancelled while it is halted, no more

@@ -10,17 +10,20 @@ from agents.models import ToolCall
 from agents.runtime.binding import policy_digest
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
+from agents.tools.calling import within
 from agents.tools.spec import Effect, Preview, Tool, ToolContext
 from approvals.actions import Request, request_approval
 from approvals.digest import digest_of
 from approvals.models import Approval, Kind
 from approvals.policy import Verdict
+from traces.redaction import redact_text
 from traces.storable import storable
 
 log = structlog.get_logger(__name__)
 
 EVIDENCE_ITEMS = 12
 EVIDENCE_CHARS = 4000
+PREVIEW_SECONDS = 10
 NEVER = 100 * 365 * 86_400  # s
 
 RECONCILE_SCHEMA: dict[str, Any] = {
@@ -154,11 +157,14 @@ def make_preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) ->
     """What the call would do, as the tool's dry run tells it; a dry run that fails says so instead."""
     if tool.preview is None:
         return {}
+    dry_run = tool.preview
     try:
-        preview: Preview = tool.preview(context, arguments)
+        preview = within(PREVIEW_SECONDS, lambda: dry_run(context, arguments), name=f"preview of {tool.name}")
+        if not isinstance(preview, Preview):
+            raise TypeError(f"it returned {type(preview).__name__} instead of Preview")
     except Exception as error:  # a tool's code may raise anything: the person is told, and decides
         log.warning("preview.failed", tool=tool.name, error=str(error))
-        return {"error": f"The preview failed: {error}"}
+        return {"error": redact_text(f"The preview failed: {error}")}
     return {
         "summary": preview.summary,
         "changes": [

@@ -84,7 +84,7 @@ def _reconciled(call: ToolCall, request: Approval) -> tuple[CallStatus, dict[str
             message = f"An operator confirmed that this call happened.{note}"
             return CallStatus.RECONCILED, {"result": {"type": "success", "message": message}}
         case "not_happened":
-            return CallStatus.APPROVED, {}
+            return CallStatus.APPROVED, {"attempts": 0, "error": ""}  # as if it had never been tried
         case _:
             message = f"Nobody could find out whether this call happened. Don't repeat it.{note}"
             return CallStatus.RECONCILED, {"result": {"type": "unknown_outcome", "message": message}}

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
 import rfc8785
@@ -90,12 +90,22 @@ def tool(
             permission=permission,
             when_to_use=when_to_use,
             when_not_to_use=when_not_to_use,
-            title=title.format_map if isinstance(title, str) else title,
+            title=_titled(title, names) if isinstance(title, str) else title,
             check=bound(check) if check else None,
             preview=bound(preview) if preview else None,
         )
 
     return make
+
+
+def _titled(title: str, parameters: Sequence[inspect.Parameter]) -> Callable[[dict[str, Any]], str]:
+    """The title as a function of the arguments; one that was left out shows its default."""
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.default is not inspect.Parameter.empty
+    }
+    return lambda arguments: title.format_map(defaults | arguments)
 
 
 __all__ = ["Field", "tool"]

@@ -5,13 +5,19 @@ import json
 from collections.abc import Collection
 from typing import Any
 
+import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from agents.tools.calling import within
 from agents.tools.results import Denied, ToolFailure
 from agents.tools.spec import Tool, ToolContext
+from traces.redaction import redact_text
+
+log = structlog.get_logger(__name__)
 
 MAX_ARGUMENT_CHARS = 100_000
+CHECK_SECONDS = 10
 
 
 class BadArguments(Exception):
@@ -37,13 +43,18 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
     errors = [_readable(error) for error in Draft202012Validator(tool.parameters).iter_errors(arguments)]
     if errors:
         raise BadArguments(errors)
-    if tool.check is not None:
+    check = tool.check
+    if check is not None:
         try:
-            tool.check(context, arguments)
+            within(CHECK_SECONDS, lambda: check(context, arguments), name=f"check of {tool.name}")
         except Denied:
             raise
         except (ValueError, ToolFailure) as error:
             raise BadArguments([{"path": [], "message": str(error)}]) from error
+        except Exception as error:  # a tool's code may raise anything; what was not checked does not run
+            log.exception("check.failed", tool=tool.name)
+            message = f"the check of {tool.name} broke off ({type(error).__name__}: {error})"
+            raise BadArguments([{"path": [], "message": redact_text(message)}]) from error
 
 
 def unknown_tool(name: str, known: Collection[str]) -> str:

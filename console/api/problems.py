@@ -8,6 +8,7 @@ from typing import Any, cast
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from ninja import NinjaAPI, Schema
@@ -134,6 +135,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem(
                 404, "not_found", "There is nothing at this address; /api/v1/docs says what there is."
             )
+        case OperationalError() | InterfaceError():
+            log.error("api.database_away", error=str(error))
+            return Problem(503, "unavailable", "The database does not answer; try again in a few seconds.")
     log.error("api.failed", exc_info=error)
     return Problem(500, "internal", "Something went wrong on our side; it is in the log.")
 

@@ -20,7 +20,11 @@ Errors are problem documents (RFC 9457). Lists are paged by `next`, which is the
 A POST that creates takes an `Idempotency-Key`: send it again after a lost answer, and nothing happens twice.
 """
 
-COMMON = {401: "No token, or one that is unknown or revoked", 422: "Something that was sent can't be used"}
+COMMON = {
+    401: "No token, or one that is unknown or revoked",
+    422: "Something that was sent can't be used",
+    503: "The database does not answer; try again",
+}
 READING = {403: "Not with this role or scope", 404: "No such thing, or not for this token"}
 WRITING = {
     **READING,

@@ -29,6 +29,7 @@ def start_child(
     the signal follows the thread that started the child. A Ctrl-C at the terminal does not reach the child.
     """
     user, group = (account.uid, account.gid) if account else (None, None)
+    log.touch(mode=0o600)
     with log.open("ab") as output:
         return subprocess.Popen(
             [str(part) for part in command],

@@ -37,6 +37,8 @@ def make_home(home: Path) -> None:
 
 def check_port(*, host: str, port: int) -> None:
     """Raises ServiceFailure where nobody could listen on `port` of `host` now."""
+    if not 1 <= port <= 65535:
+        raise ServiceFailure(f"{port} is no port: choose one from 1 to 65535.")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as listener:
@@ -46,8 +48,6 @@ def check_port(*, host: str, port: int) -> None:
         raise ServiceFailure(
             f"{host!r} is no address of this machine: choose another, HOST=127.0.0.1 say."
         ) from error
-    except OverflowError as error:
-        raise ServiceFailure(f"{port} is no port: choose one from 1 to 65535.") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             reason = f"Port {port} on {host} is in use: stop what listens there, or choose another with PORT={port + 1}."

@@ -17,11 +17,13 @@ from agents.models import AgentVersion, Run, ToolCall
 from agents.providers.base import FailureKind, Finish, ModelFailure, ModelResponse, ProposedCall, Usage
 from agents.providers.routing import using
 from agents.providers.scripted import Script, Scripted, answer, call, say, together
+from agents.runtime.judging import MAX_CALLS
+from agents.runtime.performing import Attempt, perform
 from agents.runtime.recovery import sweep
 from agents.runtime.stretch import MAX_ATTEMPTS
 from approvals.access import Actor
 from approvals.actions import expire_due, halt, lift_halt
-from approvals.exceptions import AlreadyResolved, Invalid, Stale
+from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
 from approvals.models import Approval, Decision
 from tests import tools, world
 from traces.models import Event, Span
@@ -733,6 +735,154 @@ def test_an_unknown_agent_is_refused_with_the_known_ones() -> None:
     world.publish_agent()
     with pytest.raises(UnknownAgent, match="Agents: teller"):
         world.start(agent="tellar")
+
+
+@pytest.mark.req("APR-4", "APR-5")
+def test_an_edit_into_an_admins_range_needs_an_admin(play: Play) -> None:
+    play([call("pay", account="acme", amount=20), say("Paid.")])
+    policy = [{"tool": "pay", "when": "arguments.amount > 100.0", "then": "require", "role": "admin"}]
+    world.publish_agent(policy=policy)
+    run = world.carry_on(world.start())
+    request = world.pending(run)
+    arguments = {"account": "acme", "amount": 400}
+
+    def edit(actor: Actor) -> Approval:
+        return decide(
+            approval_id=request.pk, actor=actor, decision="edit", digest=request.digest, arguments=arguments
+        )
+
+    with pytest.raises(NotAllowed, match="admin"):
+        edit(world.operator())
+    request.refresh_from_db()
+    assert (request.revision, request.role, request.arguments["amount"]) == (1, "operator", 20)
+    edit(Actor(user=world.person("ada", "admin")))
+    assert world.carry_on(run).status == "completed"
+
+
+@pytest.mark.req("APR-4", "APR-5")
+def test_a_policy_that_asks_an_admin_now_is_not_content_with_an_operator(play: Play) -> None:
+    play([call("pay", account="acme", amount=30), say("Paid.")])
+    world.publish_agent()
+    run = world.carry_on(world.start())
+    request = world.pending(run)
+    world.publish_agent(policy=[{"tool": "pay", "then": "require", "role": "admin"}])
+    decide(approval_id=request.pk, actor=world.operator(), decision="approve", digest=request.digest)
+    run = world.carry_on(run)
+    assert tools.effects() == []
+    assert (run.status, world.pending(run).role) == ("waiting_approval", "admin")
+
+
+@pytest.mark.req("APR-4")
+def test_approving_with_other_arguments_is_refused(play: Play) -> None:
+    play([call("pay", account="acme", amount=30)])
+    world.publish_agent()
+    request = world.pending(world.carry_on(world.start()))
+    with pytest.raises(Invalid, match="decide `edit`"):
+        decide(
+            approval_id=request.pk,
+            actor=world.operator(),
+            decision="approve",
+            digest=request.digest,
+            arguments={"account": "acme", "amount": 99},
+        )
+
+
+@pytest.mark.req("TOOL-4")
+@pytest.mark.parametrize("ending", ["cancel", "deny"])
+def test_what_may_have_happened_is_never_called_off(
+    play: Play, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play([call("never_answer"), say("Done.")])
+    world.publish_agent(policy=[{"then": "allow"}])
+    run = world.start()
+    asked: list[str] = []
+
+    def interfere(*args: Any) -> Attempt:
+        attempt = perform(*args)
+        if not asked:
+            asked.append(ending)
+            if ending == "cancel":
+                cancel_run(run_id=run.pk, actor=world.operator())
+            else:
+                world.publish_agent(policy=[{"tool": "never_answer", "then": "deny"}])
+        return attempt
+
+    monkeypatch.setattr("agents.runtime.execution.perform", interfere)
+    run = world.carry_on(run)
+    assert world.calls(run) == [("never_answer", "unknown")]
+    assert len(tools.effects()) == 1
+    request = world.pending(run)
+    assert request.kind == "reconcile"
+    decide(
+        approval_id=request.pk,
+        actor=world.operator(),
+        decision="answer",
+        digest=request.digest,
+        answer={"outcome": "happened"},
+    )
+    run = world.carry_on(run)
+    assert run.status == {"cancel": "cancelled", "deny": "completed"}[ending]
+    assert world.calls(run) == [("never_answer", "reconciled")]
+
+
+@pytest.mark.req("TOOL-4")
+def test_a_tool_with_keys_that_never_answers_is_tried_three_times_with_one_key(play: Play) -> None:
+    play([call("never_answer")])
+    world.publish_agent(policy=[{"then": "allow"}])
+    run = world.carry_on(world.start())
+    assert len(tools.effects()) == 3
+    assert len(set(tools.effects())) == 1
+    assert world.pending(run).kind == "reconcile"
+
+
+@pytest.mark.req("TOOL-2", "TOOL-8")
+def test_bugs_in_checks_and_previews_are_told_and_stop_nothing(play: Play) -> None:
+    model = play([together(call("have_broken_check"), call("have_broken_preview")), say("Odd.")])
+    world.publish_agent()
+    run = world.carry_on(world.start())
+    assert [status for _, status in world.calls(run)] == ["refused", "pending_approval"]
+    request = world.pending(run)
+    assert "dict instead of Preview" in request.preview["error"]
+    decide(
+        approval_id=request.pk, actor=world.operator(), decision="reject", digest=request.digest, reason="no"
+    )
+    assert world.carry_on(run).status == "completed"
+    assert any("a bug in the check" in message.text for message in model.requests[-1].messages)
+
+
+@pytest.mark.req("TOOL-4")
+def test_a_call_that_the_model_sent_twice_runs_once(play: Play) -> None:
+    paid = call("pay", account="acme", amount=3)
+    play([together(paid, paid), paid, say("Paid.")])
+    world.publish_agent(policy=[{"then": "allow"}])
+    run = world.carry_on(world.start())
+    assert [status for _, status in world.calls(run)] == ["succeeded", "refused", "refused"]
+    assert len(tools.effects()) == 1
+
+
+@pytest.mark.req("RUN-2")
+def test_more_calls_than_a_turn_may_have_are_refused(play: Play) -> None:
+    play([together(*(call("add_note", text=str(n)) for n in range(MAX_CALLS + 3))), say("Noted.")])
+    world.publish_agent(policy=[{"then": "allow"}])
+    run = world.carry_on(world.start())
+    statuses = [status for _, status in world.calls(run)]
+    assert (statuses.count("succeeded"), statuses.count("refused")) == (MAX_CALLS, 3)
+
+
+@pytest.mark.req("OPS-4", "TRC-8")
+def test_a_secret_in_a_tools_error_is_kept_nowhere(play: Play) -> None:
+    model = play([call("leak_key"), say("It failed.")])
+    world.publish_agent()
+    run = world.carry_on(world.start())
+    stored = ToolCall.objects.get(run=run)
+    spans = Span.objects.filter(trace_id=run.trace_id).select_related("body")
+    everything = [
+        stored.result,
+        stored.error,
+        *(f"{s.preview} {getattr(s, 'body', None) and s.body.output}" for s in spans),
+    ]
+    assert "sk-proj-abcdefghijklmnop0123" not in str(everything)
+    assert "sk-proj" not in model.requests[-1].messages[-1].text
 
 
 def _garbled(name: str) -> ModelResponse:

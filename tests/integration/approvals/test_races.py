@@ -125,7 +125,7 @@ def test_two_approvals_that_are_both_needed_come_at_once() -> None:
 
 def test_an_edit_meets_an_approval_that_is_not_enough_alone() -> None:
     ana, ben = world.operator("ana"), world.operator("ben")
-    edit = Edit({"amount": 30}, "e" * 64, "Pay less", {}, 1, "rule")
+    edit = Edit({"amount": 30}, "e" * 64, "Pay less", {}, approvers=1, role="operator", rule="rule")
     stale = 0
     for _ in range(60):
         asked = ask_two()

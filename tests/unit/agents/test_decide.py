@@ -24,6 +24,12 @@ class Call:
     status: str
     claim_fence: int | None = None
     pk: UUID = field(default_factory=uuid4)
+    approval_id: UUID | None = None
+    tried: bool = False
+
+    @property
+    def may_have_happened(self) -> bool:
+        return self.tried
 
 
 PLAN = Step("plan", {"needs_clarification": None})
@@ -104,7 +110,13 @@ def test_a_cancelled_run_with_a_call_in_doubt_waits_until_a_person_has_settled_i
 
 
 STEPS = st.sampled_from([PLAN, QUESTION, CALLS, TEXT, CONTINUE, COMPLETE, UNSURE, ESCALATE, ANSWER])
-CALL = st.builds(Call, status=st.sampled_from(list(CallStatus)), claim_fence=st.sampled_from([None, 0]))
+CALL = st.builds(
+    Call,
+    status=st.sampled_from(list(CallStatus)),
+    claim_fence=st.sampled_from([None, 0]),
+    approval_id=st.sampled_from([None, uuid4()]),
+    tried=st.booleans(),
+)
 
 
 @st.composite
@@ -121,6 +133,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         halted=draw(st.sampled_from(["", "halted by ana"])),
         turns=draw(st.integers(0, 30)),
         tokens=draw(st.integers(0, 60_000)),
+        work_seconds=draw(st.floats(0, 200)),
     )
 
 
@@ -139,7 +152,7 @@ def test_whatever_is_stored_the_next_action_is_safe(s: Snapshot) -> None:
         case decide.Settle(call):
             assert call in s.settled
         case decide.Recover(call):
-            assert status_of[call] == CallStatus.EXECUTING
+            assert status_of[call] in (CallStatus.EXECUTING, CallStatus.APPROVED)
         case decide.Plan() | decide.CallModel() | decide.Observe() | decide.Ask() | decide.TakeAnswer():
             assert not open_calls
             assert not s.halted
@@ -149,7 +162,8 @@ def test_whatever_is_stored_the_next_action_is_safe(s: Snapshot) -> None:
             assert reason
             assert CallStatus.UNKNOWN not in open_calls
             assert CallStatus.EXECUTING not in open_calls
-            if status != RunStatus.CANCELLED:
+            assert not any(call.may_have_happened for call in s.calls if call.status == CallStatus.APPROVED)
+            if status not in (RunStatus.CANCELLED, RunStatus.LIMIT_EXCEEDED):
                 assert not open_calls
         case decide.Wait(status, reason):
             assert reason
