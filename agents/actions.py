@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from pydantic import ValidationError
 
+from agents.advice import unknown_arguments
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState
 from agents.models import Agent, AgentVersion, Run
@@ -168,6 +169,8 @@ def check_config(config: dict[str, Any]) -> AgentConfig:
                 f"the rule names the tool {rule.tool!r}, which the agent doesn't have: {', '.join(granted)}."
             )
             raise BadConfig(message, errors=[{"path": ["policy", place, "tool"], "message": message}])
+        for message in unknown_arguments(rule, granted.values()):
+            raise BadConfig(message, errors=[{"path": ["policy", place, "when"], "message": message}])
     return parsed
 
 

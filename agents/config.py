@@ -116,7 +116,7 @@ class PolicyRule(Strict):
     @classmethod
     def _condition(cls, value: str) -> str:
         if value and (error := check_condition(value)):
-            raise ValueError(f"the condition {value!r} is not valid CEL: {error}")
+            raise ValueError(f"the condition {value!r} {error}")
         return value
 
     def rule(self) -> Rule:

@@ -1,5 +1,6 @@
 """Policy: an ordered list of rules decides what may run, what must be asked and what is denied. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 import cel
+
+_CEL_ERROR = re.compile(r"<input>:(\d+):(\d+): Syntax error: (.*)")
 
 
 class Outcome(StrEnum):
@@ -100,21 +103,41 @@ def stricter(first: Verdict, second: Verdict) -> Verdict:
 
 
 def check_condition(expression: str) -> str | None:
-    """What is wrong with a CEL condition, in words; None where nothing is."""
+    """What is wrong with a CEL condition, in words that follow "the condition ..."; None where nothing is."""
     try:
         _compile(expression)
     except ValueError as error:
-        return str(error).splitlines()[0]
+        return _unreadable(str(error))
     sample = _variables(Action(tool="", effect="read", arguments={}, now=datetime(2026, 1, 1, tzinfo=UTC)))
     try:
         _compile(expression).execute(sample)
     except KeyError:
         pass  # an argument that the empty action lacks
     except RuntimeError as error:
-        return f"{error} Known names: {', '.join(sample)}."
+        return f"can't be computed: {str(error).split('. ')[0]}. Known names: {', '.join(sample)}."
     except (TypeError, ValueError):
         pass  # of the empty values here, not of the expression
     return None
+
+
+def _unreadable(error: str) -> str:
+    """The parser's first complaint without the tokens that it would have liked."""
+    found = _CEL_ERROR.search(error)
+    if found is None:
+        return "can't be read."
+    line, column, complaint = found.groups()
+    complaint = complaint.split(" expecting ")[0]
+    for token, plain in (
+        ("mismatched input '<EOF>'", "it ends too early"),
+        ("extraneous input", "this is too much:"),
+        ("mismatched input", "this does not fit here:"),
+        ("token recognition error at:", "this is no CEL:"),
+        ("at '<EOF>'", "at the end"),
+        ("no viable alternative at input", "this does not fit here:"),
+    ):
+        complaint = complaint.replace(token, plain)
+    where = f"line {line}, column {column}" if line != "1" else f"column {column}"
+    return f"can't be read at {where}: {complaint}."
 
 
 def _verdict(rule: Rule, words: str, why: str) -> Verdict:
