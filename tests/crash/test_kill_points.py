@@ -157,7 +157,7 @@ def test_a_person_settles_what_nobody_can_know(
     assert call.result is not None
     assert (call.status, call.result["type"]) == (status, told)
     assert tools.effects() == [f"pay {call.pk} acme 40.0"] * payments
-    assert call.attempts == (2 if outcome == "not_happened" else 1)
+    assert call.attempts == 1  # what did not happen does not count
 
 
 @pytest.mark.req("TOOL-4")
