@@ -1,17 +1,18 @@
 """Executing a call: claim it once, re-check what was approved, act with an idempotency key, record. No second path."""
 
 import json
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from agents.exceptions import Changed, LeaseLost
 from agents.models import Agent, Run, ToolCall
 from agents.runtime.binding import as_action, call_digest, tool_context
-from agents.runtime.journal import entry, move_call
+from agents.runtime.journal import entry, give_back_connection, move_call
 from agents.runtime.performing import Attempt, perform, slot
 from agents.runtime.requesting import ask_people, ask_what_happened, make_preview
 from agents.runtime.stretch import Stretch
@@ -25,6 +26,7 @@ from traces.models import SpanStatus
 from traces.recorder import Recorded, record, write_spans
 
 MAX_ATTEMPTS = 3
+STORE_PAUSES = (0.2, 0.5, 1, 2, 4)  # s
 
 
 def execute_once(stretch: Stretch, call: ToolCall) -> None:
@@ -40,7 +42,7 @@ def execute_once(stretch: Stretch, call: ToolCall) -> None:
             return
         started_at = timezone.now()
         attempt = perform(tool, tool_context(call, agent=stretch.agent), call.arguments)
-        _store(stretch, call, tool, attempt, started_at)
+        _keep(stretch, call, tool, attempt, started_at)
 
 
 def _claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
@@ -130,6 +132,19 @@ def _is_weaker(approval: Approval, verdict: Verdict) -> bool:
 
 def _in_words(objection: tuple[CallStatus, str] | Verdict) -> str:
     return objection.rule if isinstance(objection, Verdict) else objection[1]
+
+
+def _keep(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, started_at: datetime) -> None:
+    """Store what became of the call, and be patient: while the database is away, only this worker knows it."""
+    for pause in STORE_PAUSES:
+        try:
+            _store(stretch, call, tool, attempt, started_at)
+            return
+        except (OperationalError, InterfaceError):
+            call.status = CallStatus.EXECUTING  # as it stands in the database
+            give_back_connection()
+            time.sleep(pause)
+    _store(stretch, call, tool, attempt, started_at)
 
 
 def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, started_at: datetime) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from agents.actions import cancel_run, pause_run, resume_run
@@ -27,6 +28,7 @@ from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
 from approvals.models import Approval, Decision
 from tests import tools, world
 from traces.models import Event, Span
+from traces.recorder import write_spans
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -823,6 +825,26 @@ def test_what_may_have_happened_is_never_called_off(
     run = world.carry_on(run)
     assert run.status == {"cancel": "cancelled", "deny": "completed"}[ending]
     assert world.calls(run) == [("never_answer", "reconciled")]
+
+
+@pytest.mark.req("RUN-5", "TOOL-4")
+def test_a_result_is_kept_through_a_moment_without_the_database(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play([call("pay", account="acme", amount=3), say("Paid.")])
+    world.publish_agent(policy=[{"then": "allow"}])
+    failures = iter([OperationalError("the connection is lost"), InterfaceError("it is closed")])
+
+    def flaky(*args: Any) -> None:
+        if failure := next(failures, None):
+            raise failure
+        write_spans(*args)
+
+    monkeypatch.setattr("agents.runtime.execution.write_spans", flaky)
+    run = world.carry_on(world.start())
+    assert run.status == "completed"
+    assert world.calls(run) == [("pay", "succeeded")]
+    assert len(tools.effects()) == 1
 
 
 @pytest.mark.req("TOOL-4")
