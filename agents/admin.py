@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin, TabularInline
 
 from agents.actions import publish, roll_back
+from agents.advice import confirmation, loosened, warnings
 from agents.comparison import compare
 from agents.exceptions import AgentError
 from agents.forms import GUARDRAILS, LIMITS, ROLES, AgentForm
@@ -28,6 +29,7 @@ class AgentAdmin(ModelAdmin):
     list_select_related = ("live_version__published_by",)
     search_fields = ("name",)
     show_full_result_count = False
+    change_form_before_template = "admin/agents/agent/_mistakes.html"
     change_form_outer_after_template = "admin/agents/agent/_versions.html"
     warn_unsaved_form = True
     fieldsets = (
@@ -59,6 +61,8 @@ class AgentAdmin(ModelAdmin):
         obj.live_version = version
         if published:
             messages.success(request, f"{version} is published: runs that start from now on use it.")
+            for sentence in warnings(version.parsed, form.live.parsed if form.live else None):
+                messages.warning(request, sentence)
         else:
             messages.info(request, f"Nothing is changed: {version} stays as it is.")
 
@@ -108,26 +112,34 @@ class AgentAdmin(ModelAdmin):
         return [*own, *super().get_urls()]
 
     def versions_view(self, request: HttpRequest, agent_id: int, left: int, right: int) -> HttpResponse:
-        """Two versions side by side; where the right one is not live, with the button that makes it so."""
+        """Two versions side by side, the older on the left; with a button for each that is not live."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         agent = get_object_or_404(Agent.objects.select_related("live_version"), pk=agent_id)
         sides = {version.number: version for version in agent.versions.filter(number__in=[left, right])}
         if {left, right} - sides.keys():
             raise Http404(f"{agent} has no such version.")
-        lines = compare(sides[left], sides[right])
+        older, newer = sides[min(left, right)], sides[max(left, right)]
+        lines = compare(older, newer)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": f"{agent}: v{left} and v{right}",
+            "title": f"{agent}: v{older.number} and v{newer.number}",
             "agent": agent,
-            "left": sides[left],
-            "right": sides[right],
+            "sides": (older, newer),
             "lines": lines,
             "same": not any(line.differs for line in lines),
-            "can_roll_back": sides[right] != agent.live_version and self.has_change_permission(request),
+            "ways_back": self._ways_back(agent, sides) if self.has_change_permission(request) else [],
         }
         return TemplateResponse(request, "admin/agents/agent/versions.html", context)
+
+    def _ways_back(self, agent: Agent, sides: dict[int, AgentVersion]) -> list[dict[str, Any]]:
+        ways = []
+        for version in (sides[number] for number in sorted(sides)):
+            if agent.live_version is not None and version != agent.live_version:
+                told = loosened(version.parsed, agent.live_version.parsed)
+                ways.append({"version": version, "loosened": told, "confirmation": confirmation(told)})
+        return ways
 
     def roll_back_view(self, request: HttpRequest, agent_id: int, number: int) -> HttpResponse:
         """Publish an old configuration anew. By POST only, from the page that shows what it changes."""
@@ -138,6 +150,14 @@ class AgentAdmin(ModelAdmin):
             return HttpResponseRedirect(reverse("admin:agents_agent_change", args=[agent_id]))
         user = request.user
         assert isinstance(user, User)
+        old = agent.versions.filter(number=number).first()
+        told = loosened(old.parsed, agent.live_version.parsed) if old else []
+        if told and request.POST.get("confirmed") != confirmation(told):
+            messages.error(
+                request, f"v{number} was not published: confirm that people would no longer be asked."
+            )
+            numbers = sorted((number, agent.live_version.number))
+            return HttpResponseRedirect(reverse("admin:agents_agent_versions", args=[agent_id, *numbers]))
         try:
             version = roll_back(name=agent.name, number=number, actor=user)
         except AgentError as error:  # no such version, or a tool of it is gone

@@ -10,6 +10,7 @@ from agents.providers.base import Usage
 from agents.providers.pricing import PRICED_PROVIDERS, cost_usd
 from agents.tools.registry import tools_of
 from agents.tools.spec import Effect, Tool
+from approvals.digest import digest_of
 from approvals.policy import Action, Outcome, Verdict, evaluate
 
 _ARGUMENT = re.compile(r"""\barguments(?:\.([A-Za-z_]\w*)|\[\s*(?:"([^"]*)"|'([^']*)')\s*\])""")
@@ -23,10 +24,7 @@ def warnings(config: AgentConfig, before: AgentConfig | None = None) -> list[str
 def loosened(config: AgentConfig, before: AgentConfig | None = None) -> list[str]:
     """What `config` no longer asks people about and `before` did; without `before`, what the default asks about."""
     told = []
-    try:
-        kept = _unasked(before) if before else {}
-    except BadConfig:  # a tool of it is gone: then nothing is known of it, and all is told
-        kept = {}
+    kept = _unasked(before) if before else {}
     for tool, verdict in _unasked(config).items():
         if tool not in kept:
             told.append(
@@ -37,6 +35,11 @@ def loosened(config: AgentConfig, before: AgentConfig | None = None) -> list[str
             "The policy had rules and has none now: reads are allowed, and all else asks one operator."
         )
     return told
+
+
+def confirmation(loosened: list[str]) -> str:
+    """What a form sends back when a person was shown all of `loosened` and agrees; another list has another."""
+    return digest_of({"loosened": loosened})
 
 
 def unknown_arguments(rule: PolicyRule, tools: Iterable[Tool]) -> list[str]:
@@ -64,6 +67,10 @@ def _owner(rule: PolicyRule) -> str:
 
 def _unasked(config: AgentConfig) -> dict[str, Verdict]:
     """The irreversible tools that some call of which nothing is known gets past people, and by which rule."""
+    try:
+        tools = tools_of(config)
+    except BadConfig:  # a tool of it is gone: it can't be published, and vouches for nothing
+        return {}
     # A rule that asks or denies on a condition leaves room beside it, so that only unconditional ones hold a call up.
     rules = [rule for rule in config.rules() if rule.then is Outcome.ALLOW or not rule.when]
     verdicts = {
@@ -78,7 +85,7 @@ def _unasked(config: AgentConfig) -> dict[str, Verdict]:
             ),
             rules,
         )
-        for name, tool in tools_of(config).items()
+        for name, tool in tools.items()
         if tool.effect is Effect.IRREVERSIBLE
     }
     return {name: verdict for name, verdict in verdicts.items() if verdict.outcome is Outcome.ALLOW}

@@ -11,6 +11,7 @@ from unfold.widgets import (
 )
 
 from agents.actions import check_config
+from agents.advice import confirmation, loosened
 from agents.config import AgentConfig, Guardrails, Limits
 from agents.exceptions import BadConfig
 from agents.files import Place, as_duration, in_line, load, short_model, short_rule
@@ -44,14 +45,25 @@ def _line(**options: Any) -> forms.CharField:
     return forms.CharField(widget=UnfoldAdminTextInputWidget(), **options)
 
 
+class _Text(forms.CharField):
+    """A text of several lines, taken as it was written: browsers end lines in their own way."""
+
+    def to_python(self, value: Any) -> str:
+        text = str(super().to_python(value)).replace("\r\n", "\n").replace("\r", "\n")
+        return text if text.strip() else ""
+
+
 def _area(rows: int, **options: Any) -> forms.CharField:
-    return forms.CharField(widget=UnfoldAdminTextareaWidget({"rows": rows}), **options)
+    return _Text(widget=UnfoldAdminTextareaWidget({"rows": rows}), strip=False, **options)
 
 
 class AgentForm(_AgentModelForm):
-    """Reads and checks all of a configuration; `config` is what `publish` takes."""
+    """Reads and checks all of a configuration; `config` is what `publish` takes, `parsed` the same with its types.
 
-    purpose = _line(help_text="In a sentence: what the agent is for.")
+    What would run without a person from now on is in `loosened`, and is published only when `confirmed` names it.
+    """
+
+    purpose = _area(2, help_text="In a sentence: what the agent is for.")
     pattern = forms.ChoiceField(
         choices=[(name, name) for name in PATTERNS],
         widget=UnfoldAdminSelectWidget(),
@@ -78,8 +90,8 @@ class AgentForm(_AgentModelForm):
         required=False, label="Time", help_text="Work at most: 120, 90s or 15m. Waiting does not count."
     )
     input_max = _line(required=False, label="Longest input", help_text="Characters.")
-    scope = _line(
-        required=False, help_text="What tasks may be about: orders, shipping, returns. Empty: anything."
+    scope = _area(
+        2, required=False, help_text="What tasks may be about: orders, shipping, returns. Empty: anything."
     )
     confidence_min = _line(
         required=False, label="Least confidence", help_text="0 to 1; below, the run is handed to people."
@@ -87,6 +99,7 @@ class AgentForm(_AgentModelForm):
     policy = _area(10, required=False, help_text=POLICY_HELP)
     note = _line(required=False, max_length=300, help_text="Why this changes, for the list of versions.")
     based_on = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    confirmed = forms.CharField(required=False)
 
     class Meta:
         model = Agent
@@ -95,6 +108,8 @@ class AgentForm(_AgentModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.live = self.instance.live_version if self.instance.pk else None
+        self.parsed: AgentConfig | None = None
+        self.loosened: list[str] = []
         known = known_tools()
         field = self.fields["tools"]
         field.choices = [  # type: ignore[attr-defined]
@@ -104,6 +119,31 @@ class AgentForm(_AgentModelForm):
             self.initial.update(_initial(self.live.parsed, known), based_on=self.live.number)
         else:
             self.initial.update(pattern=PATTERNS[0], **Limits().model_dump(), **Guardrails().model_dump())
+
+    @property
+    def changed_data(self) -> list[str]:
+        """The fields that say something else than before; 90 and 90s say the same."""
+        told = super().changed_data
+        if self.live is None or self.parsed is None:
+            return told
+        known = known_tools()
+        before, after = _initial(self.live.parsed, known), _initial(self.parsed, known)
+        return [name for name in told if before.get(name) != after.get(name) or name == "note"]
+
+    @property
+    def confirmation(self) -> str:
+        """What `confirmed` holds when a person was shown all of `loosened` and agrees."""
+        return confirmation(self.loosened)
+
+    @property
+    def mistakes(self) -> list[tuple[forms.BoundField, Any]]:
+        """Every field with a mistake, and the mistake."""
+        return [
+            (self[name], error)
+            for name, errors in self.errors.items()
+            if name in self.fields
+            for error in errors
+        ]
 
     def clean(self) -> dict[str, Any]:
         """Check the whole, as `publish` will."""
@@ -117,12 +157,18 @@ class AgentForm(_AgentModelForm):
             return values
         try:
             self.config, places = self._assemble(values)
-            check_config(self.config)
+            self.parsed = check_config(self.config)
         except _Misplaced as mistake:
             self.add_error(mistake.field, str(mistake))
         except BadConfig as error:
             for item in error.errors or [{"path": [], "message": str(error)}]:
                 self._tell(item["path"], item["message"], places, values)
+        else:
+            self.loosened = loosened(self.parsed, self.live.parsed if self.live else None)
+            if self.loosened and values["confirmed"] != self.confirmation:
+                self.add_error(
+                    None, "Calls would run without the people who were asked before: confirm it, or mend it."
+                )
         return values
 
     def _assemble(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[Place, int]]:

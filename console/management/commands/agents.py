@@ -6,11 +6,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from agents import files
+from agents.advice import warnings
 from agents.exceptions import AgentError
 
 
 class Command(BaseCommand):
-    """Exit status 1 and one line for every mistake where a file is bad; then nothing was published."""
+    """Exit status 1 and one line for every mistake where a file is bad; then nothing was published.
+
+    What is published and worth a second look is told on standard error.
+    """
 
     help = "Publish agents from files, write them to files, and compare the two."
 
@@ -40,3 +44,7 @@ class Command(BaseCommand):
             name = version.agent.name
             told = f"published v{version.number}" if published else f"unchanged (v{version.number})"
             self.stdout.write(f"{name}: {told}")
+            if published:
+                before = version.agent.versions.filter(number__lt=version.number).first()
+                for sentence in warnings(version.parsed, before.parsed if before else None):
+                    self.stderr.write(f"{name}: warning: {sentence}")

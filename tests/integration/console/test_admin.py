@@ -1,9 +1,12 @@
 """Django admin: configuring agents, and looking at history, for admins alone."""
 
+import html
+import json
 from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
@@ -152,6 +155,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         "Line 2: then: Input should be",
     ),
     "bad condition": ({"policy": '- {when: "a &&", then: deny}'}, "policy", "Line 1: when: the condition"),
+    "no such argument": (
+        {"policy": '- {tool: pay, when: "arguments.ammount < 5", then: deny}'},
+        "policy",
+        "Line 1: when: the condition names the argument 'ammount'",
+    ),
     "misspelt rule key": ({"policy": "- {tol: pay, then: deny}"}, "policy", "did you mean 'tool'"),
     "rule for a missing tool": ({"policy": "- {tool: play, then: deny}"}, "policy", "which the agent doesn"),
     "expires too late": (
@@ -194,10 +202,13 @@ def test_versions_are_compared_side_by_side_and_rolled_back_to(ada: Client) -> N
     world.publish_agent(purpose="Pays <b>nothing</b>.", limits={"turns": 4})
     response = ada.get(reverse("admin:agents_agent_versions", args=[agent.pk, 2, 1]))
     lines = [(line.left, line.right) for line in response.context["lines"] if line.differs]
-    assert ("purpose: Pays <b>nothing</b>.", "purpose: Pays what is owed.") in lines
-    assert ("  turns: 4", "  turns: 3") in lines
+    assert ("purpose: Pays what is owed.", "purpose: Pays <b>nothing</b>.") in lines
+    assert ("  turns: 3", "  turns: 4") in lines
     assert b"<b>nothing" not in response.content
-    assert b"Roll back to v1" in response.content
+    page = " ".join(response.content.decode().split())
+    assert page.index("v1 (published") < page.index("v2, live (published")
+    assert "Roll back to v1" in page
+    assert "Roll back to v2" not in page
 
     back = reverse("admin:agents_agent_roll_back", args=[agent.pk, 1])
     ada.get(back)
@@ -212,6 +223,83 @@ def test_versions_are_compared_side_by_side_and_rolled_back_to(ada: Client) -> N
     assert b"v9 was not published" in response.content
     assert live(agent).number == 3
     assert ada.get(reverse("admin:agents_agent_versions", args=[99, 1, 2])).status_code == 404
+
+
+@pytest.mark.req("AGT-2", "APR-5")
+def test_rolling_back_to_where_people_were_not_asked_is_confirmed(ada: Client) -> None:
+    agent = world.publish_agent(policy=[{"tool": "pay", "then": "allow"}]).agent
+    world.publish_agent(policy=[{"tool": "pay", "then": "require"}])
+    back = reverse("admin:agents_agent_roll_back", args=[agent.pk, 1])
+    response = ada.post(back, follow=True)
+    assert b"v1 was not published" in response.content
+    assert live(agent).number == 2
+    [way] = response.context["ways_back"]
+    assert way["loosened"][0] in html.unescape(response.content.decode())
+    ada.post(back, {"confirmed": way["confirmation"]})
+    assert live(agent).number == 3
+
+
+@pytest.mark.req("AGT-1", "APR-5")
+def test_a_policy_that_no_longer_asks_people_is_published_only_when_confirmed(ada: Client) -> None:
+    agent = world.publish_agent(policy=[{"tool": "pay", "then": "require"}]).agent
+    open_to_all = "- {tool: pay, then: allow}\n"
+    response = change(ada, agent, policy=open_to_all)
+    form = form_of(response)
+    assert [sentence.split()[0] for sentence in form.loosened] == ["pay"]
+    assert "pay can't be undone and would run without asking" in html.unescape(response.content.decode())
+    assert live(agent).number == 1
+    wider = change(ada, agent, policy="- {then: allow}\n", confirmed=form.confirmation)
+    assert len(form_of(wider).loosened) > 1
+    assert live(agent).number == 1
+    response = change(ada, agent, policy=open_to_all, confirmed=form.confirmation)
+    assert b"teller v2 is published" in response.content
+    assert b"Nothing is changed" in change(ada, agent).content
+    assert change(ada, agent, policy="").status_code == 200
+    assert live(agent).number == 2
+    response = add(ada, policy="- {tool: pay, then: allow}")
+    assert [sentence.split()[0] for sentence in form_of(response).loosened] == ["pay"]
+    assert not Agent.objects.filter(name="clerk").exists()
+
+
+@pytest.mark.req("AGT-1", "RUN-2")
+def test_a_model_without_a_price_is_told_of(ada: Client) -> None:
+    response = add(ada, executor="openai:made-up")
+    assert "No price is known for openai:made-up" in html.unescape(response.content.decode())
+    assert Agent.objects.get().live_version is not None
+
+
+@pytest.mark.req("AGT-2")
+def test_only_what_was_touched_is_said_to_have_changed(ada: Client) -> None:
+    agent = world.publish_agent(
+        purpose="Pays,\nand looks.\n",
+        instructions="Look.\n\n  Then pay.\n",
+        policy=[{"tool": "pay", "when": "arguments.amount <= 5.0", "then": "allow"}],
+        limits={"seconds": 90, "cost_usd": 1.0},
+        guardrails={"scope": "orders\n"},
+    ).agent
+    url = reverse("admin:agents_agent_change", args=[agent.pk])
+    form = form_of(ada.get(url))
+    shown = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    sent = {
+        name: value.replace("\n", "\r\n") if isinstance(value, str) else "" if value is None else value
+        for name, value in shown.items()
+    }
+    assert b"Nothing is changed" in ada.post(url, sent, follow=True).content
+    same = {"seconds": "90", "cost_usd": "1"}
+    ada.post(url, sent | same | {"turns": "7"})
+    assert live(agent).config == AgentVersion.objects.get(number=1).config | {
+        "limits": {"seconds": 90, "cost_usd": 1.0, "turns": 7}
+    }
+    told = [json.loads(entry.change_message) for entry in LogEntry.objects.order_by("pk")]
+    assert told == [[], [{"changed": {"fields": ["turns"]}}]]
+
+
+def test_a_mistake_is_named_with_its_field_above_the_form(ada: Client) -> None:
+    page = html.unescape(add(ada, policy='- {when: "a &&", then: deny}').content.decode())
+    assert (
+        "Policy</a>: Line 1: when: the condition 'a &&' can't be read at column 5: it ends too early." in page
+    )
+    assert "expecting" not in page
 
 
 @pytest.mark.req("OPS-3")

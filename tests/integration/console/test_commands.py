@@ -59,6 +59,19 @@ def test_applying_a_file_publishes_what_changed_and_only_that(file: Path) -> Non
     assert (live.number, live.note) == (2, "From teller.yaml")
 
 
+@pytest.mark.req("AGT-1", "APR-5")
+def test_a_file_that_stops_asking_people_is_published_with_a_warning(file: Path) -> None:
+    told = StringIO()
+    call_command("agents", "apply", str(file), stdout=StringIO(), stderr=told)
+    assert told.getvalue() == ""
+    file.write_text(f"{TELLER}policy: [{{then: allow}}]\n")
+    for _ in range(2):
+        call_command("agents", "apply", str(file), stdout=StringIO(), stderr=told)
+    assert told.getvalue().splitlines() == [
+        "teller: warning: pay can't be undone and would run without asking a person, by the rule: any call: allow."
+    ]
+
+
 @pytest.mark.req("AGT-1")
 def test_of_several_files_all_are_applied_or_none(file: Path) -> None:
     bad = file.with_name("bad.yaml")
