@@ -1,0 +1,31 @@
+"""A scripted model and a ledger for the tests of runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agents.providers.routing import using
+from agents.providers.scripted import Script, Scripted
+
+Play = Callable[[Script], Scripted]
+
+
+@pytest.fixture(autouse=True)
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file for the effects of each test."""
+    monkeypatch.setenv("GATEHOUSE_TEST_LEDGER", str(tmp_path / "ledger"))
+
+
+@pytest.fixture
+def play() -> Iterator[Play]:
+    """Have the model play a script for the rest of the test."""
+    with ExitStack() as stack:
+
+        def register(script: Script) -> Scripted:
+            provider = Scripted(script)
+            stack.enter_context(using(provider))
+            return provider
+
+        yield register
