@@ -20,6 +20,10 @@ pytestmark = pytest.mark.req("APR-2", "OPS-4")
         ("blank letter \u3164", "U+3164"),
         ("carriage\rreturn", "U+000D"),
         ("variation\U000e0101", "U+E0101"),
+        ("variation\ufe0f", "U+FE0F"),
+        ("variation\u180b", "U+180B"),
+        ("pile" + "\u0335" * 4, "U+0335"),
+        ("pile" + "\u0335\u0489\u0903\u20dd", "U+20DD"),
     ],
 )
 def test_what_can_not_be_seen_is_named(text: str, mark: str) -> None:
@@ -33,7 +37,18 @@ def test_a_wall_of_blanks_is_named_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Grüße an 山田 花子", "two\n\nparagraphs", "of a mail\r\n", "a\ttab", "O'Brien & Sons", "نص"]
+    "text",
+    [
+        "e\u0323\u0302\u0301 three marks",
+        "नमस्ते",
+        "ที่นี่",
+        "Grüße an 山田 花子",
+        "two\n\nparagraphs",
+        "of a mail\r\n",
+        "a\ttab",
+        "O'Brien & Sons",
+        "نص",
+    ],
 )
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert not has_hidden(text)
