@@ -8,13 +8,25 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from agents.models import Run, ToolCall
+from agents.states import CallStatus
 from approvals.access import ADMIN, Actor, require_may_decide
 from approvals.exceptions import NotAllowed
 from approvals.models import Approval, Decision, Kind, Revision, Vote
+from approvals.queries import standing_halts
 from approvals.states import ApprovalStatus
 from console.schema_form import SchemaForm, argument_names
 
 NEVER = timedelta(days=3650)  # a time limit beyond this is none
+
+_EFFECT_TITLES = {
+    "": "What was approved to change",  # by another program, which says nothing of what came of it
+    CallStatus.APPROVED: "What will change",
+    CallStatus.EXECUTING: "What will change",
+    CallStatus.PENDING_APPROVAL: "What will change",
+    CallStatus.SUCCEEDED: "What changed",
+    CallStatus.UNKNOWN: "What may have changed",
+    CallStatus.RECONCILED: "What may have changed",
+}
 
 REJECTIONS = (
     "The amount is wrong.",
@@ -47,11 +59,19 @@ class Card:
     def state(self) -> str:
         """Changes when anything changes that the person looks at before deciding."""
         approval = self.approval
-        return f"{approval.status}.{approval.digest[:16]}.{approval.role}.{len(self.votes)}"
+        over = ".over" if self.is_over else ""
+        return f"{approval.status}.{approval.digest[:16]}.{approval.role}.{len(self.votes)}{over}"
 
     @property
     def is_pending(self) -> bool:
         return self.approval.status == ApprovalStatus.PENDING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it waits no more although nobody decided: its time is up."""
+        return self.approval.status == ApprovalStatus.EXPIRED or (
+            self.is_pending and self.approval.expires_at <= self.now
+        )
 
     @property
     def is_action(self) -> bool:
@@ -74,6 +94,8 @@ class Card:
     @cached_property
     def why_not(self) -> str:
         """Why this person may not decide; empty where they may."""
+        if self.is_over:
+            return f"This expired at {self.approval.expires_at:%Y-%m-%d %H:%M:%S} UTC: it will not run."
         try:
             require_may_decide(self.actor, self.approval)
         except NotAllowed as error:
@@ -103,6 +125,23 @@ class Card:
     @property
     def has_approved(self) -> bool:
         return any(vote.user_id == self.actor.user.pk for vote in self.votes)
+
+    @cached_property
+    def stopped(self) -> str:
+        """Which agents an emergency stop holds that also holds this; empty where none does."""
+        names = {halt.agent for halt in standing_halts()} & {"", self.approval.agent}
+        if not names:
+            return ""
+        return "All agents are" if "" in names else f"{self.approval.agent} is"
+
+    @property
+    def effect_title(self) -> str:
+        """What the preview is by now: a plan, or what came of it."""
+        if not self.is_action:
+            return "What was sent"
+        if self.approval.status == ApprovalStatus.APPROVED:
+            return _EFFECT_TITLES.get(self.call.status if self.call else "", "What would have changed")
+        return "What will change" if self.is_pending and not self.is_over else "What would have changed"
 
     @cached_property
     def decision(self) -> Decision | None:

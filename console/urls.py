@@ -8,7 +8,7 @@ from console.views.decision import decision, edit, preview
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
-from console.views.inbox import card, changed, first, inbox, queue
+from console.views.inbox import card, changed, first, inbox, queue, stopped
 from console.views.runs import run, runs, steps
 from console.views.sign_in import sign_in, sign_in_by_link, sign_out
 from console.views.steering import cancel, pause, resume, start
@@ -28,6 +28,7 @@ urlpatterns = [
     path("inbox/first", first),
     path("inbox/<uuid:approval_id>", card, name="card"),
     path("inbox/<uuid:approval_id>/changed", changed),
+    path("inbox/<uuid:approval_id>/stopped", stopped),
     path("inbox/<uuid:approval_id>/edit", edit),
     path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),

@@ -87,6 +87,11 @@ document.addEventListener("click", (event) => {
   if (target.closest("[data-close]")) back();
 });
 
+// When the time of the open request is up, its card says so at once.
+document.addEventListener("gatehouse:over", (event) => {
+  if (event.target.closest("#card")) htmx.trigger(find("#changed"), "live");
+});
+
 document.addEventListener("htmx:after:swap", (event) => {
   enhance();
   markOpenRow();

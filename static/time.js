@@ -28,6 +28,7 @@ function tick() {
   for (const time of document.querySelectorAll("time[data-countdown]")) {
     const left = (Date.parse(time.dateTime) - now) / 1000;
     const text = countdown(left, time.dataset.countdown);
+    if (left <= 0 && text !== time.textContent) time.dispatchEvent(new CustomEvent("gatehouse:over", { bubbles: true }));
     if (time.textContent !== text) time.textContent = text;
     time.classList.toggle("is-urgent", left < 5 * MINUTE);
   }

@@ -21,6 +21,7 @@ from console.people.entry import actor_of, people_only
 from console.schema_form import SchemaForm
 from console.views.inbox import card_context, page_context, queue_context, visible_or_404
 
+REASON_MAX = 2000  # characters
 PAST = {"approve": "Approved", "edit": "Approved with changes", "reject": "Rejected", "answer": "Answered"}
 
 
@@ -65,8 +66,7 @@ def decision(request: HttpRequest, approval_id: UUID) -> HttpResponse:
         values = approval.arguments if verdict == "edit" else {}
         form = SchemaForm(approval.parameters, values, request.POST.dict())
     try:
-        if form is not None and form.errors:
-            raise Invalid("Some fields can't be read.")
+        _check(request, actor, approval, verdict, form)
         approval = decide(
             approval_id=approval_id,
             actor=actor,
@@ -86,6 +86,27 @@ def decision(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     except NotAllowed as error:
         return _refused(request, actor, approval, str(error), status=403)
     return _done(request, actor, approval, verdict)
+
+
+def _check(
+    request: HttpRequest, actor: Actor, approval: Approval, verdict: str, form: SchemaForm | None
+) -> None:
+    """Raise Invalid where the form isn't filled in as a decision needs it."""
+    length = len(request.POST.get("reason", "").strip())
+    if length > REASON_MAX:
+        raise Invalid(f"The reason has {length:,} characters: use at most {REASON_MAX:,}.")
+    if form is None:
+        return
+    if form.errors:
+        raise Invalid("Some fields can't be read.")
+    is_shown = request.POST.get("digest") == approval.digest
+    if verdict == "edit" and is_shown and Card(approval, actor, timezone.now()).is_high:
+        if form.data == approval.arguments:
+            raise Invalid("You changed nothing: go back and use Approve.")
+        if not request.POST.get("confirmed"):
+            raise Invalid(
+                "Tick the box: this is of high risk, so say that you have checked what will happen."
+            )
 
 
 def _done(request: HttpRequest, actor: Actor, approval: Approval, verdict: str) -> HttpResponse:
@@ -115,11 +136,15 @@ def _invalid(
     error: Invalid,
 ) -> HttpResponse:
     """The form again, with what was typed and what is wrong with it."""
+    typed: dict[str, Any] = {
+        "typed_reason": request.POST.get("reason", ""),
+        "confirmed": "confirmed" in request.POST,
+    }
     if form is not None and not form.errors:
         form.add_errors(error.errors or [{"path": [], "message": str(error)}])
     if form is not None and verdict == "edit" and approval.kind == Kind.ACTION:
-        return _edit_page(request, actor, approval, form, status=422)
-    typed = {"answer_form": form, "open": verdict, "typed_reason": request.POST.get("reason", "")}
+        return _edit_page(request, actor, approval, form, status=422, extra=typed)
+    typed |= {"answer_form": form, "open": verdict}
     return _refused(request, actor, approval, str(error), status=422, extra=typed)
 
 
@@ -140,9 +165,15 @@ def _refused(
 
 
 def _edit_page(
-    request: HttpRequest, actor: Actor, approval: Approval, form: SchemaForm, *, status: int = 200
+    request: HttpRequest,
+    actor: Actor,
+    approval: Approval,
+    form: SchemaForm,
+    *,
+    status: int = 200,
+    extra: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    context = page_context(actor, approval, chosen=True) | {"form": form, "shown": {}}
+    context = page_context(actor, approval, chosen=True) | {"form": form, "shown": {}} | (extra or {})
     return render_page(
         request, page="inbox/edit_page.html", fragment="inbox/_edit.html", context=context, status=status
     )

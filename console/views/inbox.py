@@ -67,6 +67,15 @@ def changed(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     return render(request, "inbox/_changed.html", {"card": card})
 
 
+@require_safe
+@people_only
+def stopped(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """Whether an emergency stop holds back what would be approved, for a card that is open."""
+    actor = actor_of(request)
+    card = Card(visible_or_404(approval_id, actor), actor, timezone.now())
+    return render(request, "inbox/_stopped.html", {"card": card})
+
+
 def visible_or_404(approval_id: UUID, actor: Actor) -> Approval:
     """The request, where this person may see it."""
     try:

@@ -100,7 +100,7 @@ def _head(found: Run, actor: Actor) -> dict[str, object]:
         "run": found,
         "tone": tone,
         "state": state,
-        "has_outcome": bool(found.output or (found.summary and found.summary != found.reason)),
+        "has_outcome": bool(found.output or found.summary),
         "pending": pending_approvals(found),
         "may_cancel": steering and not found.is_final,
         "may_pause": steering and found.status in CLAIMABLE_RUN,

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
-from tests.journeys.conftest import PATIENCE, Installation
+from tests.journeys.conftest import PATIENCE, Installation, wait_until
 
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=PATIENCE)
@@ -17,6 +18,13 @@ PHONE = {"width": 360, "height": 740}
 
 def is_live(page: Page) -> None:
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+
+
+def confirm(page: Page) -> None:
+    """Press the button of the second step with the keyboard, once it has rested."""
+    yes = page.get_by_role("button", name="Yes, do exactly this")
+    expect(yes).to_be_enabled()
+    yes.press("Enter")
 
 
 @pytest.mark.req("AGT-1", "AGT-2", "APR-2", "APR-3", "APR-4", "RUN-1")
@@ -48,6 +56,7 @@ def test_a_refund_arrives_is_edited_down_approved_by_keyboard_and_paid_once(
     page.keyboard.press("a")
     approve = page.get_by_role("button", name="Approve with these changes")
     expect(approve).to_be_focused()
+    expect(approve).to_be_enabled()
     page.keyboard.press("a")
     expect(page.locator("#edit-form")).to_be_visible()  # high risk: the box must be ticked first
     page.get_by_label("I have checked what will happen").press("Space")
@@ -62,8 +71,8 @@ def test_a_refund_arrives_is_edited_down_approved_by_keyboard_and_paid_once(
     expect(outcome).to_contain_text("The call: succeeded")
     page.locator("#queue .row-link", has_text="E-mail Astrid Lindqvist").press("Enter")
     expect(page.locator("#card")).to_contain_text("This mail goes to Astrid Lindqvist")
-    for key in ("a", "Tab", "Enter"):
-        page.keyboard.press(key)
+    page.keyboard.press("a")
+    confirm(page)
     expect(notice).to_contain_text("Approved: E-mail Astrid Lindqvist")
     notice.get_by_role("link", name="E-mail Astrid Lindqvist").click()
     expect(outcome).to_contain_text("The run: completed")
@@ -89,7 +98,7 @@ def test_two_operators_on_one_card_give_one_decision_and_one_clear_message(
     # Ben's page can't learn of the decision before he sends his own.
     ben.route("**/changed?*", lambda route: route.abort())
     ana.keyboard.press("a")
-    ana.get_by_role("button", name="Yes, do exactly this").press("Enter")
+    confirm(ana)
     expect(ana.locator("#notice")).to_contain_text("Approved")
     ben.get_by_role("button", name="Reject", exact=True).click()
     expect(ben.locator("#problem")).to_contain_text("This was approved by ana at")
@@ -165,7 +174,10 @@ def test_a_request_is_rejected_with_a_reason_by_keyboard_alone(
     page.keyboard.press("r")
     page.keyboard.type("a reason with j, k and a in it")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Reject", exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    reject = page.get_by_role("button", name="Reject", exact=True)
+    expect(reject).to_be_focused()
+    expect(reject).to_be_enabled()
     page.keyboard.press("Enter")
     expect(page.locator("#notice")).to_contain_text("Rejected")
     decided = installation.sql(
@@ -185,9 +197,81 @@ def test_nothing_high_risk_is_approved_by_a_single_key(installation: Installatio
     assert installation.sql("SELECT status FROM approvals_approval WHERE id = %s", asked["id"]) == [
         ("pending",)
     ]
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    confirm(page)
     expect(page.locator("#notice")).to_contain_text("Approved")
+
+
+def approved(installation: Installation, *asked: Any) -> list[bool]:
+    """Which of these the database holds as approved."""
+    rows = dict(
+        installation.sql(
+            "SELECT id::text, status FROM approvals_approval WHERE id::text = ANY(%s)",
+            [one["id"] for one in asked],
+        )
+    )
+    return [rows[one["id"]] == "approved" for one in asked]
+
+
+def press_at(page: Page, button: Locator, *, gap: int | None) -> None:
+    """Two presses at the very same place: a double click, or two clicks `gap` ms apart."""
+    button.scroll_into_view_if_needed()
+    expect(button).to_be_enabled()
+    box = button.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    if gap is None:
+        page.mouse.dblclick(x, y)
+        return
+    page.mouse.click(x, y)
+    page.wait_for_timeout(gap)  # what is tested is the time between
+    page.mouse.click(x, y)
+
+
+TWICE = pytest.mark.parametrize("gap", [None, 150, 250])
+
+
+@TWICE
+@pytest.mark.req("APR-2", "OPS-5")
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE])
+def test_two_quick_presses_never_approve_something_of_high_risk(
+    installation: Installation, open_as: OpenAs, gap: int | None, size: dict[str, int]
+) -> None:
+    asked = installation.ask("wire_money", arguments={"amount": 8})
+    page = open_as("ana", f"/inbox/{asked['id']}", viewport=size)
+    is_live(page)
+    press_at(page, page.locator("#pane summary", has_text="Approve…"), gap=gap)
+    yes = page.get_by_role("button", name="Yes, do exactly this")
+    expect(yes).to_be_visible()
+    assert approved(installation, asked) == [False]
+    yes.click()  # once it has rested
+    expect(page.locator("#notice")).to_contain_text("Approved")
+    assert approved(installation, asked) == [True]
+
+
+@TWICE
+@pytest.mark.req("APR-2", "APR-4", "OPS-5")
+def test_two_quick_presses_approve_one_request_and_not_the_next(
+    installation: Installation, open_as: OpenAs, gap: int | None
+) -> None:
+    # What other journeys left open would come between the two.
+    pending = "UPDATE approvals_approval SET expires_at = now() WHERE status = 'pending' RETURNING id"
+    wait_until(lambda: installation.sql(pending) == [], seconds=60)
+    asked = [
+        installation.ask("rename", arguments={"account": name}, effect="reversible")
+        for name in ("A-8", "A-9")
+    ]
+    page = open_as("ana", f"/inbox/{asked[0]['id']}")
+    is_live(page)
+    press_at(page, page.get_by_role("button", name="Approve", exact=True), gap=gap)
+    expect(page.locator("#notice")).to_contain_text("Approved")
+    expect(page.locator("#card")).to_have_attribute("data-id", asked[1]["id"])
+    following = page.get_by_role("button", name="Approve", exact=True)
+    expect(following).to_be_enabled()
+    assert approved(installation, *asked) == [True, False]
+    following.click()
+    expect(page.locator("#notice")).to_contain_text("Approved")
+    expect(page.locator("#card")).to_have_count(0)
+    assert approved(installation, *asked) == [True, True]
 
 
 @pytest.mark.req("OPS-5")

@@ -12,6 +12,7 @@ from agents.models import Run, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
 from approvals import actions
+from approvals.access import Actor
 from approvals.models import Approval, Decision
 from tests import tools, world
 
@@ -58,8 +59,8 @@ def browser(name: str, *roles: str) -> Client:
 
 
 def send(client: Client, approval: Approval, decision: str, *, fragment: bool = True, **values: Any) -> Any:
-    """Decide as the card's form does."""
-    data = {"decision": decision, "digest": approval.digest} | {
+    """Decide as the card's form does, with its box ticked."""
+    data = {"decision": decision, "digest": approval.digest, "confirmed": "on"} | {
         name.replace("field_", "field."): value for name, value in values.items()
     }
     return client.post(f"/inbox/{approval.pk}/decision", data, headers=FRAGMENT if fragment else {})
@@ -254,6 +255,73 @@ def test_a_decision_after_the_time_limit_is_none(ana: Client, approval: Approval
     response = send(ana, approval, "approve")
     assert response.status_code == 409
     assert "which denies it" in words(response)
+
+
+@pytest.mark.req("APR-2", "APR-4")
+def test_a_card_whose_time_is_up_says_so_and_offers_nothing(ana: Client, approval: Approval) -> None:
+    page = ana.get(f"/inbox/{approval.pk}").content.decode()
+    state = page.split("changed?state=")[1].split('"')[0]
+    Approval.objects.filter(pk=approval.pk).update(expires_at=timezone.now())
+    assert "it will not run" in words(ana.get(f"/inbox/{approval.pk}/changed?state={state}"))
+    card = words(ana.get(f"/inbox/{approval.pk}", headers=FRAGMENT))
+    assert "This expired at" in card
+    assert "What would have changed" in card
+    assert "/decision" not in card
+    assert ana.get(f"/inbox/{approval.pk}/edit").headers["Location"] == f"/inbox/{approval.pk}"
+
+
+@pytest.mark.req("APR-2")
+def test_a_resolved_card_says_what_came_of_the_plan(ana: Client, run: Run, approval: Approval) -> None:
+    send(ana, approval, "approve")
+    assert "What will change" in words(ana.get(f"/inbox/{approval.pk}"))
+    world.carry_on(run)
+    assert "What changed" in words(ana.get(f"/inbox/{approval.pk}"))
+
+
+@pytest.mark.req("APR-2")
+def test_a_rejected_card_says_what_would_have_changed(ana: Client, approval: Approval) -> None:
+    send(ana, approval, "reject", reason="No.")
+    assert "What would have changed" in words(ana.get(f"/inbox/{approval.pk}"))
+
+
+@pytest.mark.req("APR-3")
+@pytest.mark.parametrize("decision", ["reject", "escalate", "edit"])
+def test_a_reason_has_a_limit_and_is_kept(ana: Client, approval: Approval, decision: str) -> None:
+    reason = "much " * 401
+    response = send(ana, approval, decision, reason=reason, field_account="acme", field_amount="30")
+    assert response.status_code == 422
+    assert "use at most 2,000" in words(response)
+    assert reason.strip() in words(response)
+    assert not Decision.objects.exists()
+
+
+@pytest.mark.req("APR-2", "APR-3")
+def test_an_edit_of_high_risk_needs_a_change_and_a_ticked_box(ana: Client, approval: Approval) -> None:
+    change: dict[str, Any] = {"field_account": "acme", "field_amount": "30", "reason": "Less is owed."}
+    unticked = send(ana, approval, "edit", confirmed="", **change)
+    assert unticked.status_code == 422
+    assert "Tick the box" in words(unticked)
+    assert 'value="Less is owed."' in words(unticked)
+    unchanged = send(ana, approval, "edit", **change | {"field_amount": "40"})
+    assert unchanged.status_code == 422
+    assert "You changed nothing: go back and use Approve." in words(unchanged)
+    assert not Decision.objects.exists()
+    assert send(ana, approval, "edit", **change).status_code == 200
+
+
+@pytest.mark.req("APR-11", "OPS-5")
+@pytest.mark.parametrize(("agent", "said"), [("", "All agents are stopped"), ("other", "")])
+def test_a_card_says_that_a_stop_holds_back_what_is_approved(
+    ana: Client, approval: Approval, agent: str, said: str
+) -> None:
+    actions.halt(
+        actor=Actor(world.person("ben", "operator")), now=timezone.now(), agent=agent, reason="Smoke."
+    )
+    for path in ("", "/edit", "/stopped"):
+        decide = words(ana.get(f"/inbox/{approval.pk}{path}")).split('id="stopped"')[1]
+        note = decide.split("</p>")[0]
+        assert ("what you approve runs only once that is lifted" in note) == bool(said)
+        assert said in note
 
 
 @pytest.mark.req("OPS-3")

@@ -119,6 +119,24 @@ def test_an_emergency_stop_needs_a_reason_and_a_role(client: Client) -> None:
     assert not Halt.objects.exists()
 
 
+@pytest.mark.req("OPS-5")
+def test_the_emergency_stop_is_at_the_top_of_each_page(client: Client) -> None:
+    client.force_login(make_person("ana", "operator"))
+    bar = client.get("/runs").content.decode().split("</header>")[0]
+    assert 'href="/halt"' in bar.split("<details")[0]
+    client.force_login(make_person("amir", "analyst"))
+    assert b'href="/halt"' not in client.get("/runs").content
+
+
+@pytest.mark.req("OPS-5")
+def test_the_reason_of_an_emergency_stop_has_a_limit_and_is_kept(client: Client) -> None:
+    client.force_login(make_person("ana", "operator"))
+    response = client.post("/halt", {"agent": "", "reason": "x" * 2001})
+    assert response.status_code == 422
+    assert "x" * 2001 in response.content.decode()
+    assert not Halt.objects.exists()
+
+
 @pytest.mark.req("OPS-4")
 def test_a_page_runs_no_inline_script_or_style(client: Client) -> None:
     client.force_login(make_person("ana", "operator"))
