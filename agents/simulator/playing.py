@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from agents.providers.tokens import estimate_tokens
 from agents.simulator.conversation import Conversation
 from agents.simulator.faults import Fault, FaultKind
@@ -17,6 +19,15 @@ NO_SCRIPT = (
     "Set a key for a real model, or add a script for it."
 )
 NO_CASE = "This is the built-in simulator. Its script {name!r} does not foresee what happened here."
+# What the roles say where no script speaks for them, if it fits what they are asked for.
+ANSWERS: dict[str, dict[str, Any]] = {
+    "planner": {
+        "goal": "Answer the request",
+        "steps": [{"title": "Answer the request", "categories": []}],
+        "needs_clarification": None,
+    },
+    "observer": {"verdict": "escalate", "confidence": 0.9, "summary": NO_SCRIPT, "feedback": ""},
+}
 REFUSAL = "I can't help with that."
 UNKNOWN = "unknown"
 
@@ -49,7 +60,7 @@ def play(conversation: Conversation, scripts: Sequence[Script]) -> Reply:
             captures |= _captured(script.capture, conversation.text)
             return _played(script, conversation, captures)
     if conversation.schema is not None:
-        return Reply(answer=_filled(conversation.schema))
+        return Reply(answer=_unscripted(conversation.role, conversation.schema))
     return Reply(text=NO_SCRIPT)
 
 
@@ -142,6 +153,11 @@ def _captured(patterns: dict[str, str], text: str) -> dict[str, str]:
         for found in re.finditer(pattern, text):
             captures[name] = (found[1] if found.re.groups else found[0]) or ""
     return captures
+
+
+def _unscripted(role: str, schema: dict[str, Any]) -> dict[str, Any]:
+    answer = ANSWERS.get(role)
+    return answer if answer and Draft202012Validator(schema).is_valid(answer) else _filled(schema)
 
 
 def _filled(schema: dict[str, Any]) -> dict[str, Any]:

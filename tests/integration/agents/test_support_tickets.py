@@ -14,7 +14,7 @@ from agents.models import Run, Step, ToolCall
 from agents.providers.base import Finish, ModelRequest, ModelResponse, ProposedCall, Usage
 from agents.providers.routing import using
 from agents.simulator.conversation import Conversation, Turn
-from agents.simulator.playing import play
+from agents.simulator.playing import NO_SCRIPT, play
 from agents.simulator.scripts import load_scripts
 from approvals.models import Approval
 from tests import world
@@ -185,6 +185,33 @@ def test_the_answer_follows_the_amount_that_was_paid(ticket: Ticket) -> None:
     assert f"{entry.currency} {amount}" in run.output
     for mail in LedgerEntry.objects.filter(run_id=str(run.pk), kind="email"):
         assert f"{entry.currency} {amount}" in mail.text
+
+
+def keep_quiet(request: Approval) -> None:
+    """Pay, and send nothing."""
+    (reject if request.tool == "send_email" else approve)(request)
+
+
+@pytest.mark.parametrize("ticket", [t for t in ALL if t.id in ("T-1002", "T-1006")], ids=lambda t: t.id)
+def test_a_paid_refund_is_not_called_rejected_when_only_its_mail_was(ticket: Ticket) -> None:
+    run = work_on(ticket, keep_quiet)
+    [amount] = paid(run)
+    assert run.status == "completed", run.reason
+    assert f"refunded {amount}" in run.output
+    assert "e-mail was not sent" in run.output
+    assert run.summary == (
+        f"{amount} was refunded, and the answer says so. An operator rejected the e-mail, so none was sent."
+    )
+    assert "rejected the refund" not in said(run)
+    assert not CrmNote.objects.filter(text__contains="rejected by an operator").exists()
+
+
+def test_what_no_script_knows_is_handed_to_a_person_with_the_reason() -> None:
+    run = world.carry_on(world.start("support", input="Sing me a song about parcels."))
+    assert run.status == "escalated"
+    assert NO_SCRIPT in (run.output, run.summary)
+    assert NO_SCRIPT in run.reason + run.summary
+    assert "simulated" not in said(run)
 
 
 def test_a_second_run_of_a_ticket_pays_nothing_twice() -> None:

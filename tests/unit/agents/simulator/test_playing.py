@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.runtime.thinking import OBSERVATION_SCHEMA, PLAN_SCHEMA
 from agents.simulator import completions, messages
 from agents.simulator.conversation import BadRequest, Conversation, Turn
 from agents.simulator.embeddings import vector
 from agents.simulator.faults import Fault, FaultKind, FaultQueue
 from agents.simulator.filler import fill
-from agents.simulator.playing import NO_SCRIPT, distort, fill_in, play
+from agents.simulator.playing import ANSWERS, NO_SCRIPT, distort, fill_in, play
 from agents.simulator.scripts import parse_scripts
 
 SCRIPTS = parse_scripts(
@@ -111,6 +112,16 @@ def test_a_list_of_answers_goes_on_to_its_last() -> None:
 def test_a_role_without_script_gets_what_its_schema_asks(role: str) -> None:
     for user in ("order", "hello"):
         assert play(talk(("user", user), role=role, schema=SCHEMA), SCRIPTS).answer == {"verdict": "complete"}
+
+
+def test_a_conversation_without_script_is_planned_answered_and_handed_to_a_person() -> None:
+    for role, schema in (("planner", PLAN_SCHEMA), ("observer", OBSERVATION_SCHEMA)):
+        answer = play(talk(("user", "hello"), role=role, schema=schema), SCRIPTS).answer
+        jsonschema.validate(answer, schema)
+        assert answer == ANSWERS[role]
+    assert ANSWERS["observer"]["summary"] == NO_SCRIPT
+    odd = {"type": "object", "properties": {"goal": {"type": "integer"}}, "required": ["goal"]}
+    assert play(talk(("user", "hello"), role="planner", schema=odd), SCRIPTS).answer == {"goal": 1}
 
 
 def test_the_role_is_in_the_first_line() -> None:
