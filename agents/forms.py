@@ -167,7 +167,8 @@ class AgentForm(_AgentModelForm):
             self.loosened = loosened(self.parsed, self.live.parsed if self.live else None)
             if self.loosened and values["confirmed"] != self.confirmation:
                 self.add_error(
-                    None, "Calls would run without the people who were asked before: confirm it, or mend it."
+                    None,
+                    "Calls would run without the people who were asked before: tick the box above, or mend the policy.",
                 )
         return values
 
