@@ -45,8 +45,8 @@ TRY_AGAIN = 1013
 class LiveConsumer(AsyncJsonWebsocketConsumer):
     """A socket that hears of the events of one group, for as long as its person may.
 
-    Messages are `{"event": name, "id": event id, "object_id": ..., "run_id": ... or null}`. What the page sends is
-    ignored.
+    Messages are `{"event": name, "id": event id, "object_id": ..., "run_id": ... or null}`. A page that
+    sends `ping` is answered `pong`, so that it learns of a connection that is gone; what else it sends is ignored.
     """
 
     def group(self) -> str:
@@ -90,7 +90,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
     ) -> None:
-        return
+        if text_data == "ping":
+            await self.send("pong")
 
     async def feed_event(self, message: dict[str, Any]) -> None:
         """Called by the channel layer; see traces.feed."""

@@ -40,6 +40,10 @@ class Socket:
         assert output["type"] == "websocket.send", output
         return cast(dict[str, Any], json.loads(output["text"]))
 
+    async def send(self, text: str) -> None:
+        """Say something to the server."""
+        await self._communicator.send_input({"type": "websocket.receive", "text": text})
+
     async def is_quiet(self, seconds: float) -> bool:
         """Whether the server says nothing for so long."""
         return bool(await self._communicator.receive_nothing(timeout=seconds))

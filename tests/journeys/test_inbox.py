@@ -354,3 +354,120 @@ def test_the_page_works_without_script(installation: Installation, open_as: Open
     assert installation.sql("SELECT status FROM approvals_approval WHERE id = %s", asked["id"]) == [
         ("approved",)
     ]
+
+
+@pytest.mark.req("APR-2", "OPS-5")
+def test_a_page_that_can_not_refetch_does_not_say_live(installation: Installation, open_as: OpenAs) -> None:
+    page = open_as("ana")
+    is_live(page)
+    page.route("**/status", lambda route: route.abort())
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # everything refetches
+    connection = page.locator("#connection")
+    expect(connection).to_have_attribute("data-state", "offline")
+    expect(connection).to_have_text(re.compile(r"^Not live: last heard \d\d:\d\d:\d\d$"))
+    page.unroute("**/status")
+    is_live(page)
+    expect(connection).to_have_text("Live")
+
+
+@pytest.mark.req("APR-2", "OPS-5")
+def test_a_connection_that_answers_no_more_is_given_up_and_made_anew(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    page = open_as("ben")
+    heard: list[str | bytes] = []
+    is_dead = True
+    first: list[WebSocketRoute] = []
+
+    def pass_first(socket: WebSocketRoute, message: str | bytes) -> None:
+        if not heard:
+            heard.append(message)
+            socket.send(message)
+
+    def connect(socket: WebSocketRoute) -> None:
+        if first and is_dead:
+            socket.close()
+            return
+        server = socket.connect_to_server()
+        if not first:
+            # After its first word it is deaf and dumb, and does not even close.
+            first.append(socket)
+            server.on_message(lambda message: pass_first(socket, message))
+            socket.on_message(lambda message: None)
+
+    page.clock.install()
+    page.route_web_socket(re.compile("/ws/feed$"), connect)
+    page.reload()
+    is_live(page)
+    page.clock.run_for(20_000)
+    is_live(page)
+    page.clock.run_for(10_000)
+    expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
+    is_dead = False
+    page.clock.run_for(10_000)
+    is_live(page)
+
+
+@pytest.mark.req("OPS-5")
+def test_the_note_that_the_server_can_not_be_reached_goes_once_it_can(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    asked = installation.ask("note", arguments={"text": "x"}, effect="reversible")
+    page = open_as("ana", f"/inbox/{asked['id']}")
+    is_live(page)
+    page.route("**/decision", lambda route: route.abort())
+    page.get_by_role("button", name="Approve", exact=True).click()
+    expect(page.locator("#announcements")).to_contain_text("can't be reached")
+    page.unroute("**/decision")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#announcements")).to_be_empty()
+
+
+@pytest.mark.req("APR-2", "OPS-5")
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE])
+def test_long_words_and_piles_of_marks_stay_in_their_boxes(
+    installation: Installation, open_as: OpenAs, size: dict[str, int]
+) -> None:
+    asked = installation.ask("wipe" + "_x" * 60, arguments={"k" * 300: "a" + "\u0335\u0300\u0300" * 3})
+    page = open_as("ana", f"/inbox/{asked['id']}", viewport=size)
+    fits = "document.documentElement.scrollWidth <= window.innerWidth"
+    expect(page.locator("#card")).to_contain_text("U+0335")
+    assert page.evaluate(fits)
+    page.get_by_role("link", name="Edit…").click()
+    expect(page.locator("#edit-form")).to_be_visible()
+    assert page.evaluate(fits)
+    page.get_by_role("link", name="Emergency stop").click()
+    page.get_by_label("Why").fill("z" * 400)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    try:
+        expect(page.locator(".halt-banner")).to_be_visible()
+        assert page.evaluate(fits)
+        page.goto(f"/inbox/{asked['id']}")
+        expect(page.locator("#stopped")).to_contain_text("All agents are stopped")
+        assert page.evaluate(fits)
+        page.locator("#pane summary", has_text="Reject…").click()
+        page.get_by_label("Why? The agent is told.").fill("r" * 400)
+        page.get_by_role("button", name="Reject", exact=True).click()
+        expect(page.locator("#notice")).to_contain_text("Rejected")
+        page.goto(f"/inbox/{asked['id']}")
+        expect(page.get_by_label("Outcome")).to_contain_text("rrr")
+        assert page.evaluate(fits)
+    finally:
+        page.goto("/halt")
+        page.get_by_role("button", name="Lift this stop").click()
+        expect(page.locator(".halt-banner")).to_have_count(0)
+
+
+@pytest.mark.req("APR-2", "APR-4")
+def test_what_expires_while_it_is_open_says_so_and_offers_nothing(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    asked = installation.ask("slow", arguments={"account": "A-1"}, expires_in=8)
+    page = open_as("ana", f"/inbox/{asked['id']}")
+    page.locator("#pane summary", has_text="Reject…").click()
+    typed = page.get_by_label("Why? The agent is told.")
+    typed.fill("Half a tho")
+    expect(page.locator("#changed")).to_contain_text("it will not run")
+    expect(typed).to_be_visible()
+    expect(typed).to_have_value("Half a tho")
+    expect(page.locator("#pane .decide .btn:visible")).to_have_count(0)

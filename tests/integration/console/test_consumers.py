@@ -86,6 +86,19 @@ async def off_loop(function: Callable[..., Any], *arguments: Any) -> Any:
     return await sync_to_async(function)(*arguments)
 
 
+@pytest.mark.req("RUN-8")
+def test_a_page_that_asks_whether_it_is_heard_is_answered() -> None:
+    cookie = cookie_of(world.person("ana", "operator"))
+
+    async def test() -> None:
+        async with listening("/ws/feed", cookie) as opened:
+            await opened.send("what else")
+            await opened.send("ping")
+            assert (await opened.next_output())["text"] == "pong"
+
+    run_async(test)
+
+
 @pytest.mark.req("RUN-8", "APR-3")
 def test_people_hear_of_everything_by_id_and_nothing_more() -> None:
     cookie = cookie_of(world.person("ana", "operator"))
