@@ -6,17 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from jsonschema import Draft202012Validator
 
 from approvals.access import ADMIN, Actor, get_approval, require_may_decide
-from approvals.exceptions import AlreadyResolved, Halted, Invalid, Missing, NotAllowed, Stale
-from approvals.models import Approval, Decision, Halt, Kind, Revision, Vote
+from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
+from approvals.models import Approval, Decision, Kind, Revision, Vote
 from approvals.policy import RANK
 from approvals.states import TRANSITIONS, ApprovalStatus
 from traces.recorder import record
-
-HALT_LOCK = 0x68616C74  # of Postgres' advisory locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,56 +218,6 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
                 _expire(approval, now=now)
                 count += 1
     return count
-
-
-def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> Halt:
-    """Stop an agent, or all: nothing is claimed from when this returns until it is lifted.
-
-    Any operator may; pressing twice is one halt.
-    """
-    if not actor.roles & {"operator", ADMIN}:
-        raise NotAllowed("Halting needs the role operator or admin.")
-    with transaction.atomic():
-        _lock_halts(shared=False)
-        standing = Halt.objects.filter(agent=agent, lifted_at=None).first()
-        if standing is not None:
-            return standing
-        row = Halt.objects.create(agent=agent, reason=reason, halted_by=actor.user, halted_at=now)
-        record(
-            "halt.pressed", actor=str(actor), object_id=str(row.pk), data={"agent": agent, "reason": reason}
-        )
-    return row
-
-
-def lift_halt(*, actor: Actor, now: datetime, agent: str = "") -> None:
-    """Let an agent, or all, go on. Raises Missing where nothing is halted."""
-    if not actor.roles & {"operator", ADMIN}:
-        raise NotAllowed("Lifting a halt needs the role operator or admin.")
-    with transaction.atomic():
-        _lock_halts(shared=False)
-        row = Halt.objects.filter(agent=agent, lifted_at=None).first()
-        if row is None:
-            raise Missing(f"There is no halt of {agent or 'all agents'} to lift.")
-        Halt.objects.filter(pk=row.pk).update(lifted_by=actor.user, lifted_at=now)
-        record("halt.lifted", actor=str(actor), object_id=str(row.pk), data={"agent": agent})
-
-
-def require_running(agent: str) -> None:
-    """Raise Halted while an emergency stop stands over `agent`; in a transaction, that holds until its commit."""
-    if connection.in_atomic_block:
-        _lock_halts(shared=True)
-    row = Halt.objects.filter(agent__in=["", agent], lifted_at=None).select_related("halted_by").first()
-    if row is not None:
-        raise Halted(
-            f"{row} halted by {row.halted_by.get_username()} at {row.halted_at:%Y-%m-%d %H:%M} UTC: {row.reason}"
-        )
-
-
-def _lock_halts(*, shared: bool) -> None:
-    """Until the commit: a halt waits for the claims that did not see it, and later ones wait for it."""
-    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(%s)", [HALT_LOCK])
 
 
 def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime) -> Approval:

@@ -18,7 +18,7 @@ from agents.runtime.requesting import ask_people, ask_what_happened, make_previe
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.spec import Effect, Tool
-from approvals.actions import require_running
+from approvals.halts import require_running
 from approvals.models import Approval
 from approvals.policy import RANK, Outcome, Verdict, evaluate, stricter
 from approvals.states import ApprovalStatus

@@ -15,8 +15,8 @@ from agents.runtime.decide import Snapshot
 from agents.states import CallStatus
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
-from approvals.actions import require_running
 from approvals.exceptions import Halted
+from approvals.halts import require_running
 from approvals.models import Approval, Kind
 from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus

@@ -9,7 +9,8 @@ from ninja.responses import Status
 
 from agents.exceptions import UnknownAgent
 from agents.models import Agent
-from approvals import actions
+from approvals.halts import halt as press
+from approvals.halts import lift_halt
 from console.api.auth import actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.shapes import HaltIn, HaltOut
@@ -30,9 +31,7 @@ def press(
         raise UnknownAgent(f"There is no agent {wanted.agent!r}, so nothing was stopped.")
 
     def create() -> HaltOut:
-        row = actions.halt(
-            actor=actor_of(request), now=timezone.now(), agent=wanted.agent, reason=wanted.reason
-        )
+        row = press(actor=actor_of(request), now=timezone.now(), agent=wanted.agent, reason=wanted.reason)
         return HaltOut(
             agent=row.agent,
             reason=row.reason,
@@ -46,5 +45,5 @@ def press(
 @router.delete("", response={204: None}, operation_id="lift_halt", summary="Let an agent, or all, go on")
 def lift(request: HttpRequest, agent: AgentQuery = "") -> Status[None]:
     """`agent` as it was given when it was pressed."""
-    actions.lift_halt(actor=actor_of(request), now=timezone.now(), agent=agent)
+    lift_halt(actor=actor_of(request), now=timezone.now(), agent=agent)
     return Status(204, None)

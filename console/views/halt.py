@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from agents.models import Agent
-from approvals import actions
+from approvals import halts
 from approvals.exceptions import Missing, NotAllowed
 from approvals.queries import standing_halts
 from console.people.entry import actor_of, people_only
@@ -35,7 +35,7 @@ def halt(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         agent = form.cleaned_data["agent"]
         try:
-            actions.halt(
+            halts.halt(
                 actor=actor_of(request), now=timezone.now(), agent=agent, reason=form.cleaned_data["reason"]
             )
         except NotAllowed as error:
@@ -54,7 +54,7 @@ def lift(request: HttpRequest) -> HttpResponse:
     """Let an agent, or all, go on."""
     agent = request.POST.get("agent", "")
     try:
-        actions.lift_halt(actor=actor_of(request), now=timezone.now(), agent=agent)
+        halts.lift_halt(actor=actor_of(request), now=timezone.now(), agent=agent)
     except NotAllowed as error:
         raise PermissionDenied(str(error)) from error
     except Missing as error:

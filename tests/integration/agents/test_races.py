@@ -24,8 +24,8 @@ from agents.runtime import ending, execution, journal
 from agents.runtime.loop import advance
 from agents.tools.registry import load_tool
 from agents.tools.spec import ToolContext
-from approvals.actions import halt, lift_halt
 from approvals.exceptions import AlreadyResolved
+from approvals.halts import halt, lift_halt
 from approvals.models import Approval
 from tests import tools, world
 from tests.payment import play

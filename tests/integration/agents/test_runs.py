@@ -13,8 +13,8 @@ from agents.providers.base import FailureKind, Finish, ModelFailure, ModelRespon
 from agents.providers.scripted import answer, call, say, together
 from agents.runtime.recovery import sweep
 from agents.runtime.stretch import MAX_ATTEMPTS
-from approvals.actions import halt, lift_halt
 from approvals.exceptions import AlreadyResolved, Invalid
+from approvals.halts import halt, lift_halt
 from tests import tools, world
 from tests.integration.agents.conftest import Play
 from traces.models import Span

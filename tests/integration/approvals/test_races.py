@@ -16,12 +16,11 @@ from approvals.actions import (
     approve,
     cancel_for_run,
     expire_due,
-    halt,
-    lift_halt,
     request_approval,
     withdraw,
 )
 from approvals.exceptions import AlreadyResolved, Missing, Stale
+from approvals.halts import halt, lift_halt
 from approvals.models import Approval, Decision, Halt, Kind, Revision, Vote
 from approvals.programs import ask_for_program
 from tests import world

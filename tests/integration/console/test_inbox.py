@@ -11,7 +11,7 @@ from django.utils import timezone
 from agents.models import Run, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
-from approvals import actions
+from approvals import actions, halts
 from approvals.access import Actor
 from approvals.models import Approval, Decision
 from tests import tools, world
@@ -314,9 +314,7 @@ def test_an_edit_of_high_risk_needs_a_change_and_a_ticked_box(ana: Client, appro
 def test_a_card_says_that_a_stop_holds_back_what_is_approved(
     ana: Client, approval: Approval, agent: str, said: str
 ) -> None:
-    actions.halt(
-        actor=Actor(world.person("ben", "operator")), now=timezone.now(), agent=agent, reason="Smoke."
-    )
+    halts.halt(actor=Actor(world.person("ben", "operator")), now=timezone.now(), agent=agent, reason="Smoke.")
     for path in ("", "/edit", "/stopped"):
         decide = words(ana.get(f"/inbox/{approval.pk}{path}")).split('id="stopped"')[1]
         note = decide.split("</p>")[0]
