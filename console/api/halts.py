@@ -9,7 +9,7 @@ from ninja.responses import Status
 
 from agents.exceptions import UnknownAgent
 from agents.models import Agent
-from approvals.halts import halt as press
+from approvals.halts import halt
 from approvals.halts import lift_halt
 from console.api.auth import actor_of
 from console.api.idempotency import IdempotencyKey, create_once
@@ -31,7 +31,7 @@ def press(
         raise UnknownAgent(f"There is no agent {wanted.agent!r}, so nothing was stopped.")
 
     def create() -> HaltOut:
-        row = press(actor=actor_of(request), now=timezone.now(), agent=wanted.agent, reason=wanted.reason)
+        row = halt(actor=actor_of(request), now=timezone.now(), agent=wanted.agent, reason=wanted.reason)
         return HaltOut(
             agent=row.agent,
             reason=row.reason,
