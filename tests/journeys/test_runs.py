@@ -116,7 +116,7 @@ def test_after_a_lost_connection_a_page_has_every_step_once(
 
     lost = True
     sockets[-1].close(code=1012)
-    expect(page.locator("#connection")).to_contain_text("Offline")
+    expect(page.locator("#connection")).to_contain_text("Not live")
     approve(installation, run_id)
     while installation.sql("select status from agents_run where id = %s", run_id) != [("completed",)]:
         page.wait_for_timeout(100)
