@@ -9,8 +9,7 @@ from ninja.responses import Status
 
 from agents.exceptions import UnknownAgent
 from agents.models import Agent
-from approvals.halts import halt
-from approvals.halts import lift_halt
+from approvals.halts import halt, lift_halt
 from console.api.auth import actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.shapes import HaltIn, HaltOut
