@@ -11,6 +11,7 @@ class RunStatus(models.TextChoices):
     WAITING_APPROVAL = "waiting_approval"  # a person must decide about a call, or settle one
     WAITING_INPUT = "waiting_input"  # a person must answer the agent's question
     WAITING_RETRY = "waiting_retry"  # a model failed; it goes on at wake_at
+    WAITING_RUNS = "waiting_runs"  # it gave parts of its task to other runs, which work on them
     PAUSED = "paused"  # a person stopped it for a while
     COMPLETED = "completed"  # the task is done
     ESCALATED = "escalated"  # handed over to people, with all that was found
@@ -48,7 +49,14 @@ FINAL_RUN = frozenset(
         RunStatus.LIMIT_EXCEEDED,
     }
 )
-WAITING_RUN = frozenset({RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT, RunStatus.WAITING_RETRY})
+WAITING_RUN = frozenset(
+    {
+        RunStatus.WAITING_APPROVAL,
+        RunStatus.WAITING_INPUT,
+        RunStatus.WAITING_RETRY,
+        RunStatus.WAITING_RUNS,
+    }
+)
 CLAIMABLE_RUN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING}) | WAITING_RUN
 
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {

@@ -20,6 +20,7 @@ RUN_WORDS: Mapping[str, tuple[str, str]] = {
     RunStatus.WAITING_APPROVAL: ("asks", "Waits for a decision"),
     RunStatus.WAITING_INPUT: ("asks", "Waits for an answer"),
     RunStatus.WAITING_RETRY: ("quiet", "Tries again soon"),
+    RunStatus.WAITING_RUNS: ("quiet", "Waits for the runs it started"),
     RunStatus.PAUSED: ("asks", "Paused"),
     RunStatus.COMPLETED: ("good", "Completed"),
     RunStatus.ESCALATED: ("asks", "Handed over to people"),

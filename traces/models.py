@@ -106,3 +106,28 @@ class SpanBody(models.Model):
 
     def __str__(self) -> str:
         return f"body of {self.span_id}"
+
+
+class Breaker(models.Model):
+    """A brake on the whole system that a figure tripped; it stands until it is lifted.
+
+    `name` is `escalation` (fewer runs at a time) or `cost` (no new runs).
+    """
+
+    name = models.CharField(max_length=32)
+    reason = models.TextField(help_text="The figure, and the limit that it broke.")
+    figure = models.FloatField()
+    limit = models.FloatField()
+    tripped_at = models.DateTimeField()
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.CharField(max_length=160, blank=True, help_text="As the actor of an event.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"], name="breaker_standing", condition=Q(lifted_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

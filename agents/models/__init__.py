@@ -2,7 +2,25 @@
 
 from agents.models.agent import Agent, AgentVersion
 from agents.models.call import ToolCall
+from agents.models.conversation import Conversation, Message
+from agents.models.memory import CachedAnswer, Memory, MemoryKind, Note, StoredResult
+from agents.models.price import Price
 from agents.models.run import Run
 from agents.models.step import Step, StepKind
 
-__all__ = ["Agent", "AgentVersion", "Run", "Step", "StepKind", "ToolCall"]
+__all__ = [
+    "Agent",
+    "AgentVersion",
+    "CachedAnswer",
+    "Conversation",
+    "Memory",
+    "MemoryKind",
+    "Message",
+    "Note",
+    "Price",
+    "Run",
+    "Step",
+    "StepKind",
+    "StoredResult",
+    "ToolCall",
+]

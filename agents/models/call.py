@@ -32,6 +32,9 @@ class ToolCall(models.Model):
     result = models.JSONField(null=True, help_text="What the agent is told: type, and data or message.")
     error = models.TextField(blank=True)
     span_id = models.CharField(max_length=16, blank=True)
+    retry_at = models.DateTimeField(null=True, help_text="When it may be tried again.")
+    cache_key = models.CharField(max_length=64, blank=True, help_text="What it looked up; for reads only.")
+    fetched_at = models.DateTimeField(null=True, help_text="How old the data is that it returned.")
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -59,6 +62,11 @@ class ToolCall(models.Model):
         indexes = [
             models.Index(fields=["tool", "-created_at"], name="call_tool"),
             models.Index(fields=["approval"], name="call_approval", condition=Q(approval__isnull=False)),
+            models.Index(
+                fields=["cache_key", "-fetched_at"],
+                name="call_lookup",
+                condition=~Q(cache_key=""),
+            ),
         ]
 
     def __str__(self) -> str:

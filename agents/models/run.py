@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from agents.models.agent import AgentVersion
+from agents.models.conversation import Conversation
 from agents.states import CLAIMABLE_RUN, FINAL_RUN, RunStatus
 from traces.ids import new_id, new_span_id
 
@@ -18,7 +19,14 @@ class Run(models.Model):
     reason = models.TextField(blank=True, help_text="Why it stands where it stands, in words.")
     input = models.TextField()
     subject = models.JSONField(default=dict, help_text="On whose behalf: user, customer.")
-    conversation = models.CharField(max_length=200, blank=True)
+    conversation = models.CharField(max_length=200, blank=True, help_text="The caller's key.")
+    session = models.ForeignKey(Conversation, null=True, on_delete=models.PROTECT, related_name="runs")
+    success = models.JSONField(null=True, help_text="JSON Schema of what the task must yield.")
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
+    part = models.PositiveSmallIntegerField(null=True, help_text="Which part of the parent's task it is.")
+    depth = models.PositiveSmallIntegerField(default=0, help_text="Runs above it.")
+    root_id = models.UUIDField(null=True, help_text="The topmost run above it, whose trace it shares.")
+    budget = models.JSONField(null=True, help_text="Limits cut from the parent's, over the agent's own.")
     task_type = models.CharField(max_length=64, blank=True)
     metadata = models.JSONField(default=dict)
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
@@ -55,12 +63,12 @@ class Run(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            # Nothing that changes while a run stays where it is: its updates then touch no index.
+            models.Index(fields=["status"], name="run_moving", condition=Q(status__in=sorted(CLAIMABLE_RUN))),
+            models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
             models.Index(
-                fields=["status", "lease_until"],
-                name="run_moving",
-                condition=Q(status__in=sorted(CLAIMABLE_RUN)),
+                fields=["session", "created_at"], name="run_session", condition=Q(session__isnull=False)
             ),
-            models.Index(fields=["lease_owner"], name="run_owner", condition=~Q(lease_owner="")),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status"),
@@ -86,8 +94,8 @@ class Run(models.Model):
 
     @property
     def trace_id(self) -> str:
-        """32 hex digits: the run's own id, so that one leads to the other."""
-        return self.pk.hex
+        """32 hex digits: the id of the topmost run, so that one leads to the other."""
+        return (self.root_id or self.pk).hex
 
     @property
     def is_final(self) -> bool:

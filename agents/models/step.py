@@ -12,7 +12,13 @@ class StepKind(models.TextChoices):
     PLAN = "plan"  # payload: goal, steps, needs_clarification
     MODEL = "model"  # payload: text, finish; its tool calls are rows of their own
     OBSERVE = "observe"  # payload: verdict, confidence, summary, feedback
-    ANSWER = "answer"  # payload: text, by; what a person said
+    ANSWER = "answer"  # payload: question, text, by; what a person said
+    ROUTE = "route"  # payload: route, confidence, reason; which class the request belongs to
+    DELEGATE = "delegate"  # payload: parts, each with agent, task and budget; the work is in child runs
+    SUMMARY = "summary"  # payload: text, until; what was said and done up to the step with this number
+    VERIFY = "verify"  # payload: findings; what stands in the answer and in nothing that was read
+    MESSAGE = "message"  # payload: text, by, trusted; what was said to the run while it went on
+    STEER = "steer"  # payload: action, by, number; a person had a step of the plan retried, skipped, or all planned anew
 
 
 class Step(models.Model):

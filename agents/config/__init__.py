@@ -1,0 +1,110 @@
+"""The configuration of an agent, as it stands in an agent file and in a published version."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from agents.config.guardrails import Guardrails, PolicyRule
+from agents.config.limits import Context, Conversations, Limits, Rates
+from agents.config.memory import AnswerCache, Memory
+from agents.config.models import Degraded, Endpoint, ModelRef, Models
+from agents.config.patterns import Coordinator, FastPath, Link, Plan, Router
+from agents.config.strict import Strict
+from approvals.policy import Rule
+
+__all__ = [
+    "AgentConfig",
+    "AnswerCache",
+    "Context",
+    "Conversations",
+    "Coordinator",
+    "Degraded",
+    "Endpoint",
+    "FastPath",
+    "Guardrails",
+    "Limits",
+    "Link",
+    "Memory",
+    "ModelRef",
+    "Models",
+    "Plan",
+    "PolicyRule",
+    "Rates",
+    "Router",
+    "Strict",
+    "ToolRef",
+]
+
+MAX_TOOLS = 15
+
+Pattern = Literal["plan_execute", "react", "router", "coordinator", "chain"]
+
+
+class ToolRef(Strict):
+    """A tool that the agent is granted."""
+
+    python: str = Field(description="Dotted path of a function made a tool with @tool.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind(cls, value: Any) -> Any:
+        for kind in ("http", "openapi", "mcp"):
+            if isinstance(value, dict) and kind in value:
+                raise ValueError(f"tools of kind {kind!r} are not available in this version; use python.")
+        return value
+
+
+class AgentConfig(Strict):
+    """All of an agent but its name."""
+
+    purpose: str = Field(min_length=1)
+    pattern: Pattern = "plan_execute"
+    instructions: str = Field(min_length=1)
+    models: Models
+    tools: tuple[ToolRef, ...] = ()
+    router: Router | None = None  # with pattern router
+    coordinator: Coordinator | None = None  # with pattern coordinator
+    chain: tuple[Link, ...] = Field((), max_length=20)  # with pattern chain
+    plan: Plan = Plan()  # with pattern plan_execute
+    fast_path: FastPath | None = None  # with pattern plan_execute
+    degraded: Degraded = Degraded()
+    limits: Limits = Limits()
+    rates: Rates = Rates()
+    context: Context = Context()
+    conversations: Conversations = Conversations()
+    policy: tuple[PolicyRule, ...] = ()
+    guardrails: Guardrails = Guardrails()
+    memory: Memory = Memory()
+    answer_cache: AnswerCache | None = None
+
+    @field_validator("tools")
+    @classmethod
+    def _few(cls, value: tuple[ToolRef, ...]) -> tuple[ToolRef, ...]:
+        if len(value) > MAX_TOOLS:
+            raise ValueError(f"{len(value)} tools; at most {MAX_TOOLS}, better 5 to 7: split the agent.")
+        paths = [ref.python for ref in value]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"the tool {path} is named twice.")
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_its_pattern_needs(self) -> "AgentConfig":
+        for pattern in ("router", "coordinator", "chain"):
+            if self.pattern == pattern and not getattr(self, pattern):
+                raise ValueError(f"the pattern {pattern} needs the key {pattern!r}.")
+            if self.pattern != pattern and getattr(self, pattern):
+                raise ValueError(
+                    f"the key {pattern!r} is for the pattern {pattern}; the pattern is {self.pattern}."
+                )
+        if self.pattern in ("router", "coordinator") and self.tools:
+            raise ValueError(
+                f"a {self.pattern} calls no tools: grant them to the agents that it hands work to."
+            )
+        if self.pattern != "plan_execute" and (self.plan.approve or self.fast_path):
+            raise ValueError("the keys plan and fast_path are for the pattern plan_execute.")
+        return self
+
+    def rules(self) -> list[Rule]:
+        """The policy as the gate knows it."""
+        return [rule.rule() for rule in self.policy]

@@ -1,0 +1,48 @@
+"""What is checked around the model, and which calls people decide."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from agents.config.strict import Seconds, Strict
+from approvals.policy import Outcome, Rule, check_condition
+
+
+class PolicyRule(Strict):
+    """One line of the policy; the first that matches decides."""
+
+    tool: str = ""
+    effect: Literal["", "read", "reversible", "irreversible"] = ""
+    when: str = ""
+    then: Literal["allow", "require", "deny"]
+    approvers: int = Field(1, ge=1, le=10)
+    role: Literal["operator", "admin"] = "operator"
+    expires: Seconds | None = None
+
+    @field_validator("when")
+    @classmethod
+    def _condition(cls, value: str) -> str:
+        if value and (error := check_condition(value)):
+            raise ValueError(f"the condition {value!r} {error}")
+        return value
+
+    def rule(self) -> Rule:
+        """As the gate knows it."""
+        values = self.model_dump()
+        return Rule(**{**values, "then": Outcome(self.then)})
+
+
+def _switch(value: Any) -> Any:
+    """YAML reads a bare `on` or `off` as true or false."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+class Guardrails(Strict):
+    """What is checked around the model."""
+
+    input_max: int = Field(5000, ge=1, le=1_000_000)  # characters
+    scope: str = ""
+    confidence_min: float = Field(0.6, ge=0, le=1)  # below, the run is escalated
+    verify: Literal["on", "off"] = "on"  # identifiers and amounts of the answer must stand in what was read
+
+    _verify_switch = field_validator("verify", mode="before")(_switch)
