@@ -90,20 +90,10 @@ class Stack:
 
     def start_programs(self) -> None:
         """Start the workers, the clock that wakes them, and the web server."""
-        celery = ["-m", "celery", "--app", "console.celery", "--quiet"]
         for number in range(1, self.workers + 1):
-            threads = ["--pool", "threads", "--concurrency", str(THREADS_PER_WORKER)]
-            # Workers need not know each other: what is to be done is in the database.
-            alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
             name = f"worker-{number}"
-            self._adopt(
-                name,
-                [*celery, "worker", *threads, *alone, "--hostname", f"{name}@%h", "--loglevel", "WARNING"],
-            )
-        # The schedule is short intervals alone, so nothing of it needs to be kept on disk.
-        self._adopt(
-            "beat", [*celery, "beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "WARNING"]
-        )
+            self._adopt(name, worker_command(app="console.celery", name=name))
+        self._adopt("beat", clock_command(app="console.celery"))
         web = ["-m", "uvicorn", "console.asgi:application", "--host", self.host, "--port", str(self.port)]
         # Sign-in links are in paths, so requests are not logged; the console has its own audit log.
         self._adopt("web", [*web, "--no-access-log", "--timeout-graceful-shutdown", "3"])
@@ -137,6 +127,22 @@ class Stack:
             return start_child(command=command, log=log, env=self.env, cwd=environment.ROOT)
 
         self.supervisor.adopt(Child(name, log, start, stage=PROGRAMS))
+
+
+def worker_command(*, app: str, name: str, threads: int = THREADS_PER_WORKER) -> list[str]:
+    """The arguments of the interpreter that make it a worker of the Celery application `app`."""
+    pool = ["--pool", "threads", "--concurrency", str(threads)]
+    # Workers need not know each other: what is to be done is in the database.
+    alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    command = ["-m", "celery", "--app", app, "--quiet", "worker", *pool, *alone]
+    return [*command, "--hostname", f"{name}@%h", "--loglevel", "WARNING"]
+
+
+def clock_command(*, app: str) -> list[str]:
+    """The arguments of the interpreter that make it the clock of the Celery application `app`."""
+    # The schedule is short intervals alone, so nothing of it needs to be kept on disk.
+    schedule = ["--scheduler", "celery.beat:Scheduler", "--loglevel", "WARNING"]
+    return ["-m", "celery", "--app", app, "--quiet", "beat", *schedule]
 
 
 def simulator_is_needed() -> bool:
