@@ -1,5 +1,5 @@
 # Everything that people run, with plain Python 3.11 or newer and nothing else at hand.
-.PHONY: up test check requirements lock browser
+.PHONY: up test bench check requirements lock browser
 .SILENT:
 
 HOST ?= 127.0.0.1
@@ -11,6 +11,9 @@ up: .venv/installed
 
 test: .venv/installed-dev browser
 	exec .venv/bin/python -m pytest $(ARGS)
+
+bench: .venv/installed-dev
+	exec .venv/bin/python -m tests.bench $(ARGS)
 
 check: .venv/installed-dev
 	.venv/bin/ruff format --check .
