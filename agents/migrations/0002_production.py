@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
                         default=traces.ids.new_id, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("text", models.TextField(help_text="The data as JSON.")),
+                ("text", models.TextField(help_text="The data: words as they are, else JSON.")),
                 ("size", models.PositiveIntegerField(help_text="Characters.")),
                 ("created_at", models.DateTimeField()),
             ],
@@ -289,6 +289,7 @@ class Migration(migrations.Migration):
                     ("answer", "Answer"),
                     ("route", "Route"),
                     ("delegate", "Delegate"),
+                    ("recall", "Recall"),
                     ("summary", "Summary"),
                     ("verify", "Verify"),
                     ("message", "Message"),
@@ -318,6 +319,7 @@ class Migration(migrations.Migration):
                             "answer",
                             "route",
                             "delegate",
+                            "recall",
                             "summary",
                             "verify",
                             "message",
@@ -509,6 +511,12 @@ class Migration(migrations.Migration):
             model_name="memory",
             constraint=models.CheckConstraint(
                 condition=models.Q(("kind__in", ["episodic", "semantic"])), name="memory_kind"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="memory",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "episodic")), fields=("run",), name="memory_episode"
             ),
         ),
         migrations.AddIndex(

@@ -33,7 +33,7 @@ class StoredResult(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     call = models.OneToOneField(ToolCall, on_delete=models.CASCADE, related_name="stored_result")
-    text = models.TextField(help_text="The data as JSON.")
+    text = models.TextField(help_text="The data: words as they are, else JSON.")
     size = models.PositiveIntegerField(help_text="Characters.")
     created_at = models.DateTimeField()
 
@@ -78,6 +78,7 @@ class Memory(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=Q(kind__in=MemoryKind.values), name="memory_kind"),
+            models.UniqueConstraint(fields=["run"], name="memory_episode", condition=Q(kind="episodic")),
         ]
 
     def __str__(self) -> str:

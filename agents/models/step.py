@@ -15,6 +15,7 @@ class StepKind(models.TextChoices):
     ANSWER = "answer"  # payload: question, text, by; what a person said
     ROUTE = "route"  # payload: route, confidence, reason; which class the request belongs to
     DELEGATE = "delegate"  # payload: parts, each with agent, task and budget; the work is in child runs
+    RECALL = "recall"  # payload: memories, and answer where one could be given again; found before the first model call
     SUMMARY = "summary"  # payload: text, until; what was said and done up to the step with this number
     VERIFY = "verify"  # payload: findings; what stands in the answer and in nothing that was read
     MESSAGE = "message"  # payload: text, by, trusted; what was said to the run while it went on

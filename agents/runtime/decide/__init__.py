@@ -14,12 +14,15 @@ from agents.runtime.decide.actions import (
     Observe,
     Pause,
     Plan,
+    Recall,
     Recover,
     Settle,
+    Summarise,
     TakeAnswer,
     Wait,
 )
 from agents.runtime.decide.calls import about_calls
+from agents.runtime.decide.context import about_recall, with_room
 from agents.runtime.decide.limits import about_limits
 from agents.runtime.decide.snapshot import CallLike, Snapshot, StepLike
 
@@ -35,10 +38,12 @@ __all__ = [
     "Observe",
     "Pause",
     "Plan",
+    "Recall",
     "Recover",
     "Settle",
     "Snapshot",
     "StepLike",
+    "Summarise",
     "TakeAnswer",
     "Wait",
     "next_action",
@@ -52,4 +57,10 @@ PATTERNS: dict[str, Callable[[Snapshot], Action]] = {
 
 def next_action(snapshot: Snapshot) -> Action:
     """What to do next. Calls come first, since an effect in doubt must never wait behind new ideas."""
-    return about_calls(snapshot) or about_limits(snapshot) or PATTERNS[snapshot.pattern](snapshot)
+    action = (
+        about_calls(snapshot)
+        or about_recall(snapshot)
+        or about_limits(snapshot)
+        or PATTERNS[snapshot.pattern](snapshot)
+    )
+    return with_room(snapshot, action)

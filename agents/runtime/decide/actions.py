@@ -17,6 +17,16 @@ class CallModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Look up what is remembered, and whether the question was answered before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summarise:
+    """Make room in the window: the executor's next prompt would fill too much of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observe:
     """Have the observer judge what the executor answered."""
 
@@ -88,6 +98,8 @@ class Finish:
 Action = (
     Plan
     | CallModel
+    | Recall
+    | Summarise
     | Observe
     | Judge
     | Settle

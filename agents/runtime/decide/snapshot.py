@@ -31,7 +31,7 @@ class Snapshot:
     """A run as it is stored, and what limits it."""
 
     pattern: str
-    steps: Sequence[StepLike]  # in order
+    steps: Sequence[StepLike]  # in order; without those that only change what a model is shown
     calls: Sequence[CallLike]  # of all steps, in order
     fence: int  # of the present claim
     settled: Collection[UUID] = ()  # calls about which a person, or time, has decided
@@ -48,3 +48,6 @@ class Snapshot:
     max_cost_usd: float = 2.0
     max_seconds: float = 120.0
     confidence_min: float = 0.6
+    recall_due: bool = False  # what is remembered was not looked up yet
+    answered_before: str = ""  # why the run is over, where its question was answered before
+    overfull: bool = False  # the executor's next prompt fills too much of the window
