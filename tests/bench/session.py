@@ -4,6 +4,7 @@ import argparse
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from django.core.management import call_command
 from tests.bench import cells
 from tests.bench.driver import Driver
 from tests.bench.meter import Meter
-from tests.bench.report import targets
+from tests.bench.report import ONE, TWO, targets
+from tests.bench.rivals import Rival, rival
 from tests.bench.site import Site
 from tests.bench.work import clock
+
+ALONE = frozenset({"recovery", "crash"})  # cells of the engine alone
 
 
 def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -34,6 +38,16 @@ def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
             "contenders": {},
             "violations": [],
         }
+        # They come first, and alone: the workers, when idle, look around every two seconds.
+        for name, module, interpreter, processes in _contenders(options):
+            with rival(site, module=module, interpreter=interpreter, processes=processes) as contender:
+                document["contenders"][name] = rows = {}
+                for cell in options.cells:
+                    if cell in ALONE or (processes > 1 and cell in {"r5a-1", "decision"}):
+                        continue
+                    begun = clock()
+                    rows[cell] = _cell_of(contender, cell, options)
+                    sys.stderr.write(f"{name}, {cell}: {clock() - begun:.1f} s\n")
         site.staff()
         meter = Meter(
             dsn=site.database("gatehouse"),
@@ -60,19 +74,41 @@ def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         site.close()
 
 
+def _contenders(options: argparse.Namespace) -> Iterator[tuple[str, str, str, int]]:
+    """Name, module, interpreter and number of processes of each."""
+    if not options.no_raw:
+        yield "hand-written loop", "tests.bench.raw_loop", sys.executable, 1
+    if options.langgraph:
+        for number, name in ((1, ONE), (2, TWO)):
+            yield name, "tests.bench.langgraph_peer", options.langgraph, number
+
+
 def _cell(driver: Driver, cell: str, options: argparse.Namespace) -> dict[str, Any]:
-    part = 10 if options.quick else 1
     match cell.split("-"):
-        case ["r5a", "1000"]:
-            hold = lambda batch: cells.held(driver, batch)  # noqa: E731
-            return cells.measure(driver, 1000 // part, rounds=1, while_waiting=hold)
         case ["r5a", number]:
-            runs, rounds = int(number), cells.ROUNDS[int(number)]
-            if options.quick:
-                runs, rounds = max(1, runs // part), max(1, rounds // part)
-            return cells.measure(driver, runs, rounds=rounds, settle=runs == 200)
+            runs, rounds = _size(number, options)
+            hold = (lambda batch: cells.held(driver, batch)) if number == "1000" else None
+            return cells.measure(driver, runs, rounds=rounds, settle=runs == 200, while_waiting=hold)
         case ["r5l", number]:
-            return cells.slow(driver, int(number) // part)
+            return cells.slow(driver, _size(number, options)[0])
         case ["decision"]:
-            return cells.one_at_a_time(driver, 40 // part)
-    return {}
+            return cells.one_at_a_time(driver, 4 if options.quick else 40)
+    raise ValueError(cell)
+
+
+def _cell_of(contender: Rival, cell: str, options: argparse.Namespace) -> dict[str, Any]:
+    match cell.split("-"):
+        case ["r5a", number]:
+            runs, rounds = _size(number, options)
+            return contender.measure(runs, rounds=rounds, settle=runs == 200)
+        case ["r5l", number]:
+            return contender.slow(_size(number, options)[0])
+        case ["decision"]:
+            return contender.one_at_a_time(4 if options.quick else 40)
+    raise ValueError(cell)
+
+
+def _size(number: str, options: argparse.Namespace) -> tuple[int, int]:
+    """Runs and rounds of a cell for so many runs."""
+    runs, rounds = int(number), cells.ROUNDS.get(int(number), 1)
+    return (max(1, runs // 10), max(1, rounds // 10)) if options.quick else (runs, rounds)
