@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import openai
@@ -65,6 +65,26 @@ class OpenAIProvider:
                     malformed(self.name, "the body is not a completion")
                 return self._read(completion.to_dict(warnings=False), request)
             return self._read(self._streamed(arguments, request, on_text), request)
+
+    def embed(self, texts: Sequence[str], *, model: str, seconds: float) -> tuple[list[list[float]], Usage]:
+        """A vector for each of `texts`, in their order, and what that used, within `seconds`. Raises ModelFailure."""
+        with typed_failures(openai, provider=self.name, endpoint=self._url, key=self._key):
+            try:
+                answer = self._client.embeddings.create(
+                    model=model, input=list(texts), encoding_format="float", timeout=timeout(seconds)
+                )
+                entries = sorted(answer.data, key=lambda entry: entry.index)
+                vectors = [[float(value) for value in entry.embedding] for entry in entries]
+                used = count(answer.usage.prompt_tokens) if answer.usage else 0
+            except (
+                AttributeError,
+                TypeError,
+                ValueError,
+            ):  # the SDK takes any shape for the one that is promised
+                malformed(self.name, "the body holds no embeddings")
+        if len(vectors) != len(texts):
+            malformed(self.name, f"there are {len(vectors)} embeddings for {len(texts)} texts")
+        return vectors, Usage(input=used or sum(estimate_tokens(text) for text in texts))
 
     def close(self) -> None:
         """Close the connections; the provider can't be used after this."""

@@ -10,6 +10,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+BUILT_IN = "built-in"  # in `source`: Gatehouse's own, granted by what an agent is, and offered at every step
+
 
 class Effect(StrEnum):
     """What a call does to the world."""
@@ -66,7 +68,7 @@ class Tool:
     description: str
     parameters: dict[str, Any]  # JSON Schema of the arguments
     run: Callable[[ToolContext, dict[str, Any]], Any]  # validated arguments in, JSON-able data out
-    source: str  # python:<dotted path>
+    source: str  # python:<dotted path>, built-in:<name>
     digest: str  # of the definition: a changed one is another tool to an approval
     category: Category = Category.LOOKUP
     effect: Effect = Effect.IRREVERSIBLE
@@ -75,11 +77,21 @@ class Tool:
     untrusted: bool = True  # its results hold words of outsiders
     timeout: float = 30.0  # s
     permission: str = ""  # that the run's subject must have
+    rate_limit: int = 0  # calls a minute by all workers together; 0: any number
+    retries: int | None = None  # of a call that failed and may be repeated; None: as the agent's limits say
+    fallback: str = ""  # the tool to try while this one is unavailable
+    cache_seconds: float = 0.0  # of a read: how long its result serves again; 0: never
+    fresh_seconds: float = 0.0  # of a read: how old its result may be when an effect runs; 0: any age
     when_to_use: str = ""
     when_not_to_use: str = ""
     title: Callable[[dict[str, Any]], str] | None = None  # the action in words
     check: Callable[[ToolContext, dict[str, Any]], None] | None = None  # raises ValueError, NotFound, Denied
     preview: Callable[[ToolContext, dict[str, Any]], Preview] | None = None
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is Gatehouse's own."""
+        return self.source.startswith(f"{BUILT_IN}:")
 
     def in_words(self, arguments: dict[str, Any]) -> str:
         """The action as a person says it; made by the tool's code, never by the agent."""
