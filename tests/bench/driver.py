@@ -104,9 +104,10 @@ class Driver:
 
         list(self._threads.map(one, requests))
 
-    def wait_for(self, batch: Batch, statuses: list[str], *, seconds: float = 120) -> None:
+    def wait_for(self, batch: Batch, statuses: list[str]) -> None:
         """Return once every run of the batch has one of these statuses."""
         count = len(batch.started)
+        seconds = 60 + count / 2  # far more than it should take
         # Time-ordered ids: the batch is all from its first. Looking is kept out of the figures, but not out of the
         # machine, so few are looked at often and many seldom.
         query = "SELECT count(*) FROM agents_run WHERE id >= %s AND status = ANY(%s)"

@@ -11,8 +11,10 @@ from typing import Any
 from django.core.management import call_command
 
 from tests.bench import cells
+from tests.bench.crash import crash
 from tests.bench.driver import Driver
 from tests.bench.meter import Meter
+from tests.bench.recovery import recover
 from tests.bench.report import ONE, TWO, targets
 from tests.bench.rivals import Rival, rival
 from tests.bench.site import Site
@@ -68,6 +70,7 @@ def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
         finally:
             driver.close()
             meter.close()
+        document["violations"] += document["engine"].get("crash", {}).get("violations", [])
         document["targets"] = targets(document)
         return document
     finally:
@@ -93,6 +96,11 @@ def _cell(driver: Driver, cell: str, options: argparse.Namespace) -> dict[str, A
             return cells.slow(driver, _size(number, options)[0])
         case ["decision"]:
             return cells.one_at_a_time(driver, 4 if options.quick else 40)
+        case ["recovery"]:
+            return recover(driver, 20 if options.quick else 200)
+        case ["crash"]:
+            trials = min(options.trials, 2) if options.quick else options.trials
+            return crash(driver, runs=20 if options.quick else 200, trials=trials, seed=options.seed)
     raise ValueError(cell)
 
 
