@@ -10,6 +10,8 @@ from approvals.models import Halt
 from traces.recorder import record
 
 HALT_LOCK = 0x68616C74  # of Postgres' advisory locks
+# Whether one stands over the agent that is the parameter; for statements that ask it beside what they write.
+STANDING = "EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND agent IN ('', %s))"
 
 
 def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> Halt:

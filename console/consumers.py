@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from agents.exceptions import MissingRun
 from agents.queries import get_run
 from approvals.access import PEOPLE, Actor, roles_of
-from traces.feed import EVERYTHING, run_group
+from traces.feed import EVERYTHING
 from traces.models import Event
 
 log = structlog.get_logger(__name__)
@@ -43,18 +43,18 @@ TRY_AGAIN = 1013
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
-    """A socket that hears of the events of one group, for as long as its person may.
+    """A socket that hears of events, for as long as its person may.
 
     Messages are `{"event": name, "id": event id, "object_id": ..., "run_id": ... or null}`. A page that
     sends `ping` is answered `pong`, so that it learns of a connection that is gone; what else it sends is ignored.
     """
 
-    def group(self) -> str:
-        """The group of the channel layer that is listened to."""
+    def concerns(self, event: dict[str, Any]) -> bool:
+        """Whether an event of the feed is for this page."""
         raise NotImplementedError
 
     def events(self) -> QuerySet[Event]:
-        """The events of that group."""
+        """The events that are for this page."""
         raise NotImplementedError
 
     def refusal(self, user: User) -> int | None:
@@ -76,7 +76,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if code := await self._look():
             await self.close(code)
             return
-        await self.channel_layer.group_add(self.group(), self.channel_name)
+        await self.channel_layer.group_add(EVERYTHING, self.channel_name)
         self.telling = asyncio.create_task(self._tell())
 
     async def disconnect(self, code: int) -> None:
@@ -85,7 +85,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             with contextlib.suppress(asyncio.CancelledError):
                 await telling
             with contextlib.suppress(RedisError, OSError):
-                await self.channel_layer.group_discard(self.group(), self.channel_name)
+                await self.channel_layer.group_discard(EVERYTHING, self.channel_name)
 
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
@@ -93,10 +93,11 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if text_data == "ping":
             await self.send("pong")
 
-    async def feed_event(self, message: dict[str, Any]) -> None:
+    async def feed_events(self, message: dict[str, Any]) -> None:
         """Called by the channel layer; see traces.feed."""
-        self.waiting.append(message)
-        self.arrived.set()
+        if mine := [event for event in message["events"] if self.concerns(event)]:
+            self.waiting.extend(mine)
+            self.arrived.set()
 
     async def _tell(self) -> None:
         try:
@@ -161,8 +162,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 class FeedConsumer(LiveConsumer):
     """Everything that changes, for the inbox and the lists."""
 
-    def group(self) -> str:
-        return EVERYTHING
+    def concerns(self, event: dict[str, Any]) -> bool:
+        return True
 
     def events(self) -> QuerySet[Event]:
         return Event.objects.all()
@@ -171,8 +172,8 @@ class FeedConsumer(LiveConsumer):
 class RunConsumer(LiveConsumer):
     """What changes about one run."""
 
-    def group(self) -> str:
-        return run_group(self._run_id())
+    def concerns(self, event: dict[str, Any]) -> bool:
+        return bool(event["run_id"] == str(self._run_id()))
 
     def events(self) -> QuerySet[Event]:
         return Event.objects.filter(run_id=self._run_id())

@@ -5,6 +5,7 @@ A lost message costs a page nothing but time: it catches up when it reconnects.
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EVERYTHING = "feed"  # the group that hears of every event
+PAUSE_SECONDS = 0.05  # between two messages
+MESSAGE_EVENTS = 500  # in one message
+OUTBOX_MAX = 20_000  # while the broker is away; older ones are dropped, and the pages catch up
+
+_outbox: deque[dict[str, Any]] = deque(maxlen=OUTBOX_MAX)
+_sending = threading.Event()
+_lock = threading.Lock()
 
 
 def run_group(run_id: Any) -> str:
@@ -26,31 +34,40 @@ def run_group(run_id: Any) -> str:
 
 
 def publish(events: Sequence["Event"]) -> None:
-    """Tell the open pages; never raises, never waits."""
-    layer = get_channel_layer()
-    if layer is None:
-        return
-    messages = [
-        {
-            "type": "feed.event",
-            "id": event.pk,
-            "name": event.name,
-            "object_id": event.object_id,
-            "run_id": str(event.run_id) if event.run_id else None,
-        }
-        for event in events
-    ]
+    """Tell the open pages; never raises, never waits.
 
-    async def send() -> None:
+    What comes while a message is on its way, and shortly after it, goes with the next one, so that a busy worker
+    sends a few messages a second and not one per event.
+    """
+    with _lock:
+        _outbox.extend(
+            {
+                "id": event.pk,
+                "name": event.name,
+                "object_id": event.object_id,
+                "run_id": str(event.run_id) if event.run_id else None,
+            }
+            for event in events
+        )
+        if _sending.is_set():
+            return
+        _sending.set()
+    asyncio.run_coroutine_threadsafe(_send(), _loop())
+
+
+async def _send() -> None:
+    while True:
+        with _lock:
+            events = [_outbox.popleft() for _ in range(min(len(_outbox), MESSAGE_EVENTS))]
+            if not events:
+                _sending.clear()
+                return
         try:
-            for message in messages:
-                await layer.group_send(EVERYTHING, message)
-                if message["run_id"]:
-                    await layer.group_send(run_group(message["run_id"]), message)
+            if layer := get_channel_layer():
+                await layer.group_send(EVERYTHING, {"type": "feed.events", "events": events})
         except Exception as error:  # the broker may be away: the pages poll meanwhile
-            log.warning("feed.lost", error=str(error), events=len(messages))
-
-    asyncio.run_coroutine_threadsafe(send(), _loop())
+            log.warning("feed.lost", error=str(error), events=len(events))
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 @cache

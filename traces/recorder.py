@@ -1,11 +1,14 @@
 """Writing down what happened: always inside the caller's transaction, so that it is true or it is not there."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from traces import feed
@@ -28,38 +31,6 @@ def subscribe(prefix: str, listener: Listener) -> None:
         _listeners.append((prefix, listener))
 
 
-def record(
-    name: str,
-    *,
-    actor: str,
-    object_id: UUID | str = "",
-    run_id: UUID | None = None,
-    data: dict[str, Any] | None = None,
-) -> Event:
-    """Add one event; after the commit it goes to the live feed and to the listeners."""
-    return record_all(
-        [Event(name=name, actor=actor, object_id=str(object_id), run_id=run_id, data=redact(data or {}))]
-    )[0]
-
-
-def record_all(events: Sequence[Event]) -> Sequence[Event]:
-    """Add several events with one statement."""
-    now = timezone.now()
-    for event in events:
-        event.at = now
-    Event.objects.bulk_create(events)
-    transaction.on_commit(lambda: _announce(events))
-    return events
-
-
-def _announce(events: Sequence[Event]) -> None:
-    feed.publish(events)
-    for event in events:
-        for prefix, listener in _listeners:
-            if event.name.startswith(prefix):
-                listener(event)
-
-
 @dataclass(slots=True)
 class Recorded:
     """A span with its body, ready to be written."""
@@ -69,13 +40,81 @@ class Recorded:
     output: Any = None
 
 
+@dataclass(slots=True)
+class Page:
+    """What was recorded and is not written yet: whoever opened the page writes it, with what it is about."""
+
+    events: list[Event] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    bodies: list[SpanBody] = field(default_factory=list)
+
+    def rows(self) -> list[Model]:
+        """All of it, to be added by one statement in this order."""
+        return [*self.spans, *self.bodies, *self.events]
+
+    def announce(self) -> None:
+        """To be called once it is written: after the commit, the feed and the listeners hear of it."""
+        if events := self.events:
+            transaction.on_commit(lambda: _announce(events))
+
+
+_page: ContextVar[Page | None] = ContextVar("page", default=None)
+
+
+@contextmanager
+def page() -> Iterator[Page]:
+    """Collect what is recorded in the block, instead of writing each at once. The caller writes it."""
+    collected = Page()
+    token = _page.set(collected)
+    try:
+        yield collected
+    finally:
+        _page.reset(token)
+
+
+def record(
+    name: str,
+    *,
+    actor: str,
+    object_id: UUID | str = "",
+    run_id: UUID | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Add one event; after the commit it goes to the live feed and to the listeners."""
+    record_all(
+        [Event(name=name, actor=actor, object_id=str(object_id), run_id=run_id, data=redact(data or {}))]
+    )
+
+
+def record_all(events: Sequence[Event]) -> None:
+    """Add several events with one statement."""
+    now = timezone.now()
+    for event in events:
+        event.at = now
+    if (open_page := _page.get()) is not None:
+        open_page.events.extend(events)
+        return
+    Event.objects.bulk_create(events)
+    transaction.on_commit(lambda: _announce(events))
+
+
 def write_spans(recorded: Sequence[Recorded]) -> None:
     """Add finished spans with their bodies."""
-    bodies = []
+    collected = _page.get() or Page()
     for item in recorded:
         item.span.preview = item.span.preview[:PREVIEW_CHARS].replace("\x00", "\ufffd")
+        collected.spans.append(item.span)
         if item.input is not None or item.output is not None:
-            bodies.append(SpanBody(span=item.span, input=redact(item.input), output=redact(item.output)))
-    Span.objects.bulk_create([item.span for item in recorded])
-    if bodies:
-        SpanBody.objects.bulk_create(bodies)
+            body = SpanBody(span=item.span, input=redact(item.input), output=redact(item.output))
+            collected.bodies.append(body)
+    if _page.get() is None:
+        Span.objects.bulk_create(collected.spans)
+        SpanBody.objects.bulk_create(collected.bodies)
+
+
+def _announce(events: Sequence[Event]) -> None:
+    feed.publish(events)
+    for event in events:
+        for prefix, listener in _listeners:
+            if event.name.startswith(prefix):
+                listener(event)

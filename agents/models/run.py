@@ -60,6 +60,10 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
+    # Not stored: what the holder of the lease was told with its last write.
+    halted = False  # an emergency stop stands
+    live_version_id: int | None = None  # of the agent
+
     class Meta:
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
