@@ -51,10 +51,76 @@ class Execute:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryLater:
+    """A call is to be tried again, and its time has not come: hold nothing until then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recover:
     """This call may have happened, and can't simply go on: find out how it can."""
 
     call: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """Have the router's model say whether the request is simple."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Have the router's model classify the request, and start the run that works on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """Have the coordinator hand out parts of the task, and start the runs that work on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """All runs that were started are over: take over what they came to and what they used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Have the coordinator put together what the parts came to."""
+
+    may_delegate: bool  # once more
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """Ask the runs that were started for what a person asked of this one: cancel, or pause."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskPlan:
+    """Have a person approve the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakePlan:
+    """Take over the plan as a person approved it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSteering:
+    """Take in what a person wants done about the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropSteps:
+    """The budget is short: leave out these optional steps of the plan."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """Put the final answer into the form that the task asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +135,7 @@ class TakeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Hold nothing until a person has decided."""
+    """Hold nothing until a person has decided, or the runs that were started are over."""
 
     status: RunStatus
     reason: str
@@ -93,6 +159,9 @@ class Finish:
 
     status: RunStatus
     reason: str
+    output: str | None = None  # None: what the executor said last
+    summary: str = ""  # empty: what the observer said, or what was done
+    confidence: float | None = None  # None: what the observer said
 
 
 Action = (
@@ -104,6 +173,7 @@ Action = (
     | Judge
     | Settle
     | Execute
+    | RetryLater
     | Recover
     | Ask
     | TakeAnswer
@@ -111,4 +181,15 @@ Action = (
     | Freeze
     | Pause
     | Finish
+    | Triage
+    | Route
+    | Delegate
+    | Gather
+    | Aggregate
+    | PassOn
+    | AskPlan
+    | TakePlan
+    | TakeSteering
+    | DropSteps
+    | Conclude
 )

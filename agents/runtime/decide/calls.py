@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from agents.runtime.decide.actions import Action, Execute, Finish, Freeze, Judge, Pause, Recover, Settle, Wait
+from agents.runtime.decide.actions import (
+    Action,
+    Execute,
+    Finish,
+    Freeze,
+    Judge,
+    Pause,
+    Recover,
+    RetryLater,
+    Settle,
+    Wait,
+)
 from agents.runtime.decide.limits import exceeded
 from agents.runtime.decide.snapshot import CallLike, Snapshot
 from agents.states import FINAL_CALL, CallStatus, RunStatus
@@ -39,10 +50,13 @@ def about_calls(s: Snapshot) -> Action | None:
         for call in by_status.get(CallStatus.PENDING_APPROVAL, ()):
             if call.pk in s.settled:
                 return Settle(call.pk)
-        for call in by_status.get(CallStatus.APPROVED, ()):
+        approved = by_status.get(CallStatus.APPROVED, [])
+        for call in (call for call in approved if call.pk not in s.later):
             if s.work_seconds >= s.max_seconds and _can_be_left(call) and not _awaited(s.calls):
                 return exceeded(f"its {s.max_seconds:.0f} s of work")
             return Execute(call.pk)
+        if approved:
+            return RetryLater()
     if in_doubt:
         return Wait(RunStatus.WAITING_APPROVAL, "A person must find out what became of a call.")
     if any(call.status not in FINAL_CALL for call in s.calls):

@@ -1,18 +1,15 @@
 """Where a run ends because it used up what it was given."""
 
-from agents.runtime.decide.actions import Action, Finish
+from agents.runtime.decide.actions import Action, DropSteps, Finish, Gather, Observe
 from agents.runtime.decide.snapshot import Snapshot
 from agents.states import RunStatus
 
 
-def about_limits(s: Snapshot) -> Action | None:
-    """The end of the run, where a limit is reached and something is left to do."""
-    last = s.steps[-1] if s.steps else None
-    if last is not None and last.kind == "observe" and last.payload["verdict"] != "continue":
-        return None  # it is over: a limit that its last step reached takes nothing away
-    if last is not None and last.kind == "model" and s.pattern == "react" and not _has_open_turn(s):
-        return None
-    if s.turns >= s.max_turns and _has_open_turn(s):
+def about_limits(s: Snapshot, action: Action) -> Finish | None:
+    """The end of the run, where a limit is reached and `action` would use up more."""
+    if isinstance(action, Finish | Gather | DropSteps):
+        return None  # a limit takes nothing away from what is done
+    if s.turns >= s.max_turns and not isinstance(action, Observe):
         return exceeded(f"its {s.max_turns} turns")
     if s.tokens >= s.max_tokens:
         return exceeded(f"its {s.max_tokens:,} tokens")
@@ -21,12 +18,6 @@ def about_limits(s: Snapshot) -> Action | None:
     if s.work_seconds >= s.max_seconds:
         return exceeded(f"its {s.max_seconds:.0f} s of work")
     return None
-
-
-def _has_open_turn(s: Snapshot) -> bool:
-    """Whether the executor would speak next, rather than the observer."""
-    last = s.steps[-1] if s.steps else None
-    return last is None or last.kind != "model" or bool(last.payload.get("calls"))
 
 
 def exceeded(what: str) -> Finish:

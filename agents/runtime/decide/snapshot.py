@@ -26,6 +26,13 @@ class CallLike(Protocol):
         """Whether it was tried, with no word of what came of it."""
 
 
+class ChildLike(Protocol):
+    """What the decision needs of a run that this one started."""
+
+    status: str
+    requested: str
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A run as it is stored, and what limits it."""
@@ -35,7 +42,14 @@ class Snapshot:
     calls: Sequence[CallLike]  # of all steps, in order
     fence: int  # of the present claim
     settled: Collection[UUID] = ()  # calls about which a person, or time, has decided
-    question: str = ""  # status of the request that asks what the latest plan asks; empty: not asked yet
+    later: Collection[UUID] = ()  # approved calls that are tried again, and not yet due
+    question: str = ""  # status of the request about the latest plan; empty: not asked yet
+    children: Sequence[ChildLike] = ()  # runs that it started
+    links: int = 0  # of its chain
+    fast_path: bool = False  # what is simple may skip the plan
+    approve_plan: bool = False  # a person approves each plan
+    steered: bool = False  # a person wants something done about the plan
+    success: bool = False  # the answer must have a form that the task gives
     requested: str = ""  # cancel, pause
     halted: str = ""  # why, where an emergency stop stands
     broken: str = ""  # why the run can't go on at all
@@ -51,3 +65,14 @@ class Snapshot:
     recall_due: bool = False  # what is remembered was not looked up yet
     answered_before: str = ""  # why the run is over, where its question was answered before
     overfull: bool = False  # the executor's next prompt fills too much of the window
+
+    @property
+    def left(self) -> float:
+        """The share of its tightest budget that is left, 0 to 1."""
+        used = (
+            self.turns / self.max_turns if self.max_turns else 1.0,
+            self.tokens / self.max_tokens if self.max_tokens else 1.0,
+            self.cost_usd / self.max_cost_usd if self.max_cost_usd else 1.0,
+            self.work_seconds / self.max_seconds if self.max_seconds else 1.0,
+        )
+        return max(0.0, 1.0 - max(used))
