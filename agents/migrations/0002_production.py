@@ -185,6 +185,10 @@ class Migration(migrations.Migration):
             name="run_status",
         ),
         migrations.RemoveConstraint(
+            model_name="run",
+            name="run_requested",
+        ),
+        migrations.RemoveConstraint(
             model_name="step",
             name="step_kind",
         ),
@@ -289,6 +293,7 @@ class Migration(migrations.Migration):
                     ("answer", "Answer"),
                     ("route", "Route"),
                     ("delegate", "Delegate"),
+                    ("gather", "Gather"),
                     ("recall", "Recall"),
                     ("summary", "Summary"),
                     ("verify", "Verify"),
@@ -319,6 +324,7 @@ class Migration(migrations.Migration):
                             "answer",
                             "route",
                             "delegate",
+                            "gather",
                             "recall",
                             "summary",
                             "verify",
@@ -389,12 +395,6 @@ class Migration(migrations.Migration):
                 ),
                 fields=["status"],
                 name="run_moving",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="run",
-            index=models.Index(
-                condition=models.Q(("parent__isnull", False)), fields=["parent"], name="run_parent"
             ),
         ),
         migrations.AddIndex(
@@ -528,5 +528,78 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="note",
             constraint=models.UniqueConstraint(fields=("run", "name"), name="note_name"),
+        ),
+        migrations.AlterField(
+            model_name="run",
+            name="requested",
+            field=models.CharField(
+                blank=True, help_text="cancel, pause or steer, for the lease holder to do.", max_length=8
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("requested__in", ["", "cancel", "pause", "steer"])), name="run_requested"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("parent__isnull", False)), fields=("parent", "part"), name="run_part"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Steering",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=traces.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[("retry", "Retry"), ("skip", "Skip"), ("replan", "Replan")], max_length=8
+                    ),
+                ),
+                (
+                    "number",
+                    models.PositiveSmallIntegerField(help_text="The step of the plan, from 1.", null=True),
+                ),
+                (
+                    "plan",
+                    models.PositiveIntegerField(
+                        help_text="Which plan was looked at: the number of its step."
+                    ),
+                ),
+                ("asked_by", models.CharField(help_text="As the actor of an event.", max_length=160)),
+                ("asked_at", models.DateTimeField()),
+                ("taken_at", models.DateTimeField(null=True)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="steerings",
+                        to="agents.run",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("asked_at", "id"),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("taken_at__isnull", True)),
+                        fields=["run"],
+                        name="steering_untaken",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("action__in", ["retry", "skip", "replan"])),
+                        name="steering_action",
+                    )
+                ],
+            },
         ),
     ]

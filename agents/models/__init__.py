@@ -6,6 +6,7 @@ from agents.models.conversation import Conversation, Message
 from agents.models.memory import CachedAnswer, Memory, MemoryKind, Note, StoredResult
 from agents.models.price import Price
 from agents.models.run import Run
+from agents.models.steering import Steering, SteeringKind
 from agents.models.step import Step, StepKind
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Note",
     "Price",
     "Run",
+    "Steering",
+    "SteeringKind",
     "Step",
     "StepKind",
     "StoredResult",

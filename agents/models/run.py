@@ -33,7 +33,7 @@ class Run(models.Model):
     simulated = models.BooleanField(default=False)
     taint_sources = models.JSONField(default=list, help_text="What it read that outsiders wrote.")
     requested = models.CharField(
-        max_length=8, blank=True, help_text="cancel or pause, for the lease holder to do."
+        max_length=8, blank=True, help_text="cancel, pause or steer, for the lease holder to do."
     )
 
     output = models.TextField(blank=True)
@@ -69,7 +69,6 @@ class Run(models.Model):
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
             # Nothing that changes while a run stays where it is: its updates then touch no index.
             models.Index(fields=["status"], name="run_moving", condition=Q(status__in=sorted(CLAIMABLE_RUN))),
-            models.Index(fields=["parent"], name="run_parent", condition=Q(parent__isnull=False)),
             models.Index(
                 fields=["session", "created_at"], name="run_session", condition=Q(session__isnull=False)
             ),
@@ -90,7 +89,12 @@ class Run(models.Model):
                 condition=~Q(status=RunStatus.WAITING_RETRY) | Q(wake_at__isnull=False),
                 name="run_retry_has_a_time",
             ),
-            models.CheckConstraint(condition=Q(requested__in=["", "cancel", "pause"]), name="run_requested"),
+            models.CheckConstraint(
+                condition=Q(requested__in=["", "cancel", "pause", "steer"]), name="run_requested"
+            ),
+            models.UniqueConstraint(
+                fields=["parent", "part"], name="run_part", condition=Q(parent__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

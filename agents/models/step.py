@@ -9,17 +9,22 @@ from agents.models.run import Run
 class StepKind(models.TextChoices):
     """What was done in a step."""
 
-    PLAN = "plan"  # payload: goal, steps, needs_clarification
-    MODEL = "model"  # payload: text, finish; its tool calls are rows of their own
+    PLAN = "plan"  # payload: goal, steps, needs_clarification; approved_by, edited where a person approved it
+    MODEL = "model"  # payload: text, finish, calls; plan_step, finished with a plan; link in a chain; its calls are rows
     OBSERVE = "observe"  # payload: verdict, confidence, summary, feedback
     ANSWER = "answer"  # payload: question, text, by; what a person said
-    ROUTE = "route"  # payload: route, confidence, reason; which class the request belongs to
-    DELEGATE = "delegate"  # payload: parts, each with agent, task and budget; the work is in child runs
+    ROUTE = (
+        "route"  # payload: route or path (fast, full), confidence, reason; to which class the request belongs
+    )
+    DELEGATE = (
+        "delegate"  # payload: parts, each with part, agent, task, budget, run; the work is in child runs
+    )
+    GATHER = "gather"  # payload: parts, each with part, agent, run, status, reason, output; what child runs came to
     RECALL = "recall"  # payload: memories, and answer where one could be given again; found before the first model call
     SUMMARY = "summary"  # payload: text, until; what was said and done up to the step with this number
     VERIFY = "verify"  # payload: findings; what stands in the answer and in nothing that was read
     MESSAGE = "message"  # payload: text, by, trusted; what was said to the run while it went on
-    STEER = "steer"  # payload: action, by, number; a person had a step of the plan retried, skipped, or all planned anew
+    STEER = "steer"  # payload: action (retry, skip, replan, drop), by, numbers, applied, why; a change to the plan's steps
 
 
 class Step(models.Model):
