@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from agents.exceptions import Changed, LeaseLost
 from agents.models import Run
-from agents.runtime import ending, execution, judging, leases, recovery, settling, thinking
+from agents.runtime import ending, execution, judging, leases, observing, planning, recovery, settling, turns
 from agents.runtime.asking import AskFailed
 from agents.runtime.decide import (
     Action,
@@ -26,6 +26,7 @@ from agents.runtime.decide import (
     Pause,
     Plan,
     Recover,
+    RetryLater,
     Settle,
     TakeAnswer,
     Wait,
@@ -48,6 +49,7 @@ def advance(run_id: UUID) -> None:
         _advance(run)
     except LeaseLost as lost:
         log.warning("run.lost", run=str(run_id), reason=str(lost))
+        leases.give_back(run)  # should it still be ours
     except BaseException:
         # Nothing that was committed is lost: the sweeper wakes it again, a limited number of times.
         leases.give_back(run)
@@ -68,25 +70,27 @@ def _advance(run: Run) -> None:
         except Halted as halt:
             ending.freeze(stretch, str(halt))
         except Changed:
-            pass  # somebody was first: look again
+            stretch.look_again()  # somebody was first
 
 
 def _perform(stretch: Stretch, action: Action) -> None:
     match action:
         case Plan():
-            thinking.make_plan(stretch)
+            planning.make_plan(stretch)
         case CallModel():
-            thinking.take_turn(stretch)
+            turns.take_turn(stretch)
         case Judge():
             judging.judge_all(stretch)
         case Settle(call):
             settling.settle(stretch, stretch.call(call))
         case Execute(call):
             execution.execute_once(stretch, stretch.call(call))
+        case RetryLater():
+            ending.retry_calls(stretch)
         case Recover(call):
             recovery.recover(stretch, stretch.call(call))
         case Observe():
-            thinking.observe(stretch)
+            observing.observe(stretch)
         case Ask():
             ending.ask_and_wait(stretch)
         case TakeAnswer():

@@ -236,7 +236,7 @@ def test_a_run_that_breaks_every_worker_is_given_up(play: Play, monkeypatch: pyt
     def break_down(*args: Any, **kwargs: Any) -> None:
         raise ZeroDivisionError("a bug of ours")
 
-    monkeypatch.setattr("agents.runtime.thinking.write_spans", break_down)
+    monkeypatch.setattr("agents.runtime.turns.write_spans", break_down)
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(ZeroDivisionError):
             world.carry_on(run)

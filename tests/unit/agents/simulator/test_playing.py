@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runtime.thinking import OBSERVATION_SCHEMA, PLAN_SCHEMA
+from agents.runtime.observing import OBSERVATION_SCHEMA
+from agents.runtime.planning import PLAN_SCHEMA
 from agents.simulator import completions, messages
 from agents.simulator.conversation import BadRequest, Conversation, Turn
 from agents.simulator.embeddings import vector

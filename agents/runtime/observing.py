@@ -1,0 +1,42 @@
+"""The observer: whether the task is done."""
+
+from typing import Any
+
+from agents.models import StepKind
+from agents.runtime import context
+from agents.runtime.asking import ask
+from agents.runtime.stretch import Stretch
+from agents.runtime.thinking import parsed, store
+
+OBSERVATION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "verdict": {"enum": ["complete", "continue", "escalate"]},
+        "confidence": {
+            "type": "number",
+            "description": "0 to 1: how sure you are that the task is done, and right.",
+        },
+        "summary": {"type": "string", "description": "What was done, or why a person must take over."},
+        "feedback": {"type": "string", "description": "With continue: what is still missing; else empty."},
+    },
+    "required": ["verdict", "confidence", "summary", "feedback"],
+    "additionalProperties": False,
+}
+OBSERVE_DUTY = (
+    "Judge whether the executor's final answer does the task, by what the tool results say and nothing else. "
+    "Say complete, continue with what is missing, or escalate to a person."
+)
+
+
+def observe(stretch: Stretch) -> None:
+    """Have the observer judge the executor's answer, and store its judgement."""
+    answer = ask(
+        stretch,
+        role="observer",
+        system=context.system_prompt(stretch, "observer", OBSERVE_DUTY),
+        messages=(context.transcript(stretch),),
+        output_schema=OBSERVATION_SCHEMA,
+    )
+    judgement = parsed(answer, OBSERVATION_SCHEMA)
+    judgement["confidence"] = min(1.0, max(0.0, judgement["confidence"]))
+    store(stretch, StepKind.OBSERVE, judgement, answer, "run.observed", {"verdict": judgement["verdict"]})
