@@ -107,6 +107,9 @@ CALL_TRANSITIONS: dict[CallStatus, frozenset[CallStatus]] = {
     CallStatus.APPROVED: frozenset(
         {
             CallStatus.EXECUTING,
+            CallStatus.APPROVED,  # it is put off
+            CallStatus.REFUSED,  # its tool is unavailable, or what it rests on changed
+            CallStatus.FAILED,  # it failed before, and its tool is unavailable now
             CallStatus.DENIED,  # the re-check before the claim found a rule that denies it now
             CallStatus.EXPIRED,
             CallStatus.PENDING_APPROVAL,  # a stricter rule asks for more people now

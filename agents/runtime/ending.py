@@ -125,6 +125,15 @@ def _later(
         record(event, actor=stretch.actor, object_id=run.pk, run_id=run.pk, data={"reason": reason})
 
 
+def retry_calls(stretch: Stretch) -> None:
+    """Let go of the run until the first of its calls that are to be tried again is due."""
+    now = timezone.now()
+    due = [call.retry_at for call in stretch.calls if call.status == CallStatus.APPROVED and call.retry_at]
+    delay = max(0.0, (min(due, default=now) - now).total_seconds())
+    _later(stretch, delay, f"A tool is tried again in {delay:.0f} s.", "run.retried")
+    wake(stretch.run.pk, delay=delay)
+
+
 def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) -> None:
     """End the run, with what it accomplished so far; whatever it still asked is cancelled."""
     run, now = stretch.run, timezone.now()

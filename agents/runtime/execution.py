@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,13 +12,14 @@ from django.utils import timezone
 
 from agents.exceptions import Changed, LeaseLost
 from agents.models import Agent, Run, ToolCall
+from agents.runtime import availability, freshness, lookups
 from agents.runtime.binding import as_action, call_digest, tool_context
 from agents.runtime.journal import entry, give_back_connection, move_call
 from agents.runtime.performing import Attempt, perform, slot
 from agents.runtime.requesting import ask_people, ask_what_happened, make_preview
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
-from agents.tools.spec import Effect, Tool
+from agents.tools.spec import Tool
 from approvals.halts import require_running
 from approvals.models import Approval
 from approvals.policy import RANK, Outcome, Verdict, evaluate, stricter
@@ -37,11 +39,26 @@ def execute_once(stretch: Stretch, call: ToolCall) -> None:
     to pause; LeaseLost where another worker was first.
     """
     tool = stretch.tools[call.tool]
+    held = lookups.held(stretch, call, tool)
+    if held is None and not availability.admit(stretch, call, tool):
+        return
+    if not freshness.confirm(stretch, call, tool):
+        return
+    in_doubt = call.may_have_happened
     with slot(tool):
         if not _claim(stretch, call, tool):
             return
         started_at = timezone.now()
-        attempt = perform(tool, tool_context(call, agent=stretch.agent), call.arguments)
+        attempt = held or lookups.stamped(
+            tool,
+            perform(tool, tool_context(call, agent=stretch.agent), call.arguments),
+            fetched_at=started_at,
+        )
+        if held is None:
+            availability.note(tool, attempt)
+        if in_doubt and attempt.status == CallStatus.FAILED:
+            # This attempt changed nothing; an earlier one, of which nobody knows, may have.
+            attempt = replace(attempt, status=CallStatus.UNKNOWN)
         _keep(stretch, call, tool, attempt, started_at)
 
 
@@ -81,6 +98,8 @@ def _claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
                 claim_fence=stretch.run.fence,
                 attempts=call.attempts + 1,
                 started_at=now,
+                result=None,
+                retry_at=None,
             )
             name = "tool_call.claimed"
         record(
@@ -161,13 +180,21 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
         attributes={"gen_ai.tool.call.id": str(call.pk), "gatehouse.idempotency_key": call.idempotency_key},
     )
     result = attempt.result | _edited(call)
-    if attempt.status == CallStatus.FAILED and call.attempts > 1 and tool.effect != Effect.READ:
-        # This attempt changed nothing; an earlier one, of which nobody knows, may have.
-        attempt = Attempt(CallStatus.UNKNOWN, attempt.result, attempt.error)
-    again = attempt.status == CallStatus.UNKNOWN and tool.idempotent and call.attempts < MAX_ATTEMPTS
+    retried = availability.may_retry(stretch, call, tool, attempt)
+    again = retried or (
+        attempt.status == CallStatus.UNKNOWN and tool.idempotent and call.attempts < MAX_ATTEMPTS
+    )
     status = CallStatus.APPROVED if again else attempt.status
     changes: dict[str, Any] = {"error": attempt.error, "span_id": span.pk}
-    if not again:
+    if attempt.fetched_at:
+        changes["fetched_at"] = attempt.fetched_at
+        changes["cache_key"] = lookups.cache_key(stretch, call, tool) if tool.cache_seconds else ""
+        span.attributes["gatehouse.fetched_at"] = attempt.fetched_at.isoformat()
+        span.attributes["gatehouse.cached"] = bool(result.get("cached"))
+    if retried:
+        # With a result it is known that this attempt changed nothing, so the next is not in doubt.
+        changes |= {"result": result, "retry_at": now + availability.pause_after(call.attempts)}
+    elif not again:
         changes |= {"result": result, "ended_at": now}
     run_changes: dict[str, Any] = {"work_ms": stretch.lap()}
     source = f"tool:{tool.name}"

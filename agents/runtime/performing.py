@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ class Attempt:
     status: CallStatus
     result: dict[str, Any]
     error: str = ""
+    fetched_at: datetime | None = None  # how old its data is, where that matters
 
 
 def perform(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Attempt:

@@ -23,6 +23,11 @@ def tool(
     untrusted: bool = True,
     timeout: float = 30.0,
     permission: str = "",
+    rate_limit: int = 0,
+    retries: int | None = None,
+    fallback: str = "",
+    cache_seconds: float = 0.0,
+    fresh_seconds: float = 0.0,
     title: Title = None,
     when_to_use: str = "",
     when_not_to_use: str = "",
@@ -35,8 +40,13 @@ def tool(
     describes an argument. `title` is a format string over the arguments ("Refund {amount} EUR for {order_id}") or a
     function of them. `check` and `preview` take the same parameters as the function; `check` raises ValueError,
     NotFound or Denied with a message that says what would be valid, `preview` must have no effect. An effect that isn't stated
-    is irreversible. Raises TypeError for a parameter without a type hint.
+    is irreversible. `rate_limit` (calls a minute), `retries` and `fallback` (the name of another tool) say what holds
+    when the tool is in trouble. `cache_seconds` and `fresh_seconds` are for reads alone: how long a result serves the
+    same subject again, and beyond what age it is read again before an effect runs. Raises TypeError for a parameter
+    without a type hint, and for an effect that is to be cached.
     """
+    if (cache_seconds or fresh_seconds) and Effect(effect) is not Effect.READ:
+        raise TypeError("cache_seconds and fresh_seconds are for tools with effect='read'")
 
     def make(function: Callable[..., Any]) -> Tool:
         hints = get_type_hints(function, include_extras=True)
@@ -88,6 +98,11 @@ def tool(
             untrusted=untrusted,
             timeout=timeout,
             permission=permission,
+            rate_limit=rate_limit,
+            retries=retries,
+            fallback=fallback,
+            cache_seconds=cache_seconds,
+            fresh_seconds=fresh_seconds,
             when_to_use=when_to_use,
             when_not_to_use=when_not_to_use,
             title=_titled(title, names) if isinstance(title, str) else title,

@@ -1,0 +1,137 @@
+"""Before an effect is claimed: what it rests on is read again where it is older than its tool allows.
+
+That which changed, or could not be read again, sends an action that people approved back to them, with the new
+data as evidence; one that only a rule allowed goes back to the agent.
+"""
+
+import json
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from agents.models import ToolCall
+from agents.runtime.availability import note
+from agents.runtime.binding import tool_context
+from agents.runtime.journal import entry, move_call
+from agents.runtime.performing import Attempt, perform
+from agents.runtime.requesting import ask_people, make_preview
+from agents.runtime.stretch import Stretch
+from agents.states import CallStatus
+from agents.tools.breaker import breakers
+from agents.tools.results import ResultType
+from agents.tools.spec import Effect, Tool
+from approvals.halts import require_running
+from approvals.models import Approval
+from approvals.policy import Outcome, Verdict
+from traces.models import SpanStatus
+from traces.recorder import Recorded, record, write_spans
+
+SHOWN = 200  # characters of data in a sentence
+
+
+def confirm(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
+    """Whether the call may go on to its claim; if not, what becomes of it is stored. Raises Halted."""
+    if (
+        tool.effect == Effect.READ or call.may_have_happened
+    ):  # the same effect again rests on what it did then
+        return True
+    stale = _stale(stretch, call, timezone.now())
+    if not stale:
+        return True
+    require_running(stretch.agent)
+    objections = [words for read in stale if (words := _read_again(stretch, read))]
+    if objections:
+        _send_back(stretch, call, tool, " ".join(objections))
+    return not objections
+
+
+def _stale(stretch: Stretch, call: ToolCall, now: datetime) -> list[ToolCall]:
+    """What was read before the call was proposed and is too old now; of the same question only the latest."""
+    latest: dict[str, ToolCall] = {}
+    for read in stretch.calls[: stretch.calls.index(call)]:
+        known = stretch.tools.get(read.tool)
+        if known and known.fresh_seconds and read.status == CallStatus.SUCCEEDED and read.fetched_at:
+            latest[f"{read.tool} {json.dumps(read.arguments, sort_keys=True)}"] = read
+    return [
+        read
+        for read in latest.values()
+        if read.fetched_at
+        and read.fetched_at + timedelta(seconds=stretch.tools[read.tool].fresh_seconds) < now
+    ]
+
+
+def _read_again(stretch: Stretch, read: ToolCall) -> str:
+    """Read anew, and keep what came: in words what speaks against the effect, empty if it is as it was."""
+    tool, started_at = stretch.tools[read.tool], timezone.now()
+    if since := breakers.unavailable_since(tool):
+        message = f"{tool.name} is unavailable since {since:%H:%M:%S} UTC"
+        attempt = Attempt(CallStatus.FAILED, {"type": ResultType.ERROR, "message": message}, message)
+    else:
+        attempt = perform(tool, tool_context(read, agent=stretch.agent), read.arguments)
+        note(tool, attempt)
+    now = timezone.now()
+    before, after = (read.result or {}).get("data"), attempt.result.get("data")
+    succeeded = attempt.status == CallStatus.SUCCEEDED
+    changed = succeeded and before != after
+    span = stretch.span(
+        f"execute_tool {tool.name}",
+        "execute_tool",
+        started_at=started_at,
+        ended_at=now,
+        tool=tool.name,
+        status=SpanStatus.OK if succeeded else SpanStatus.ERROR,
+        error_type="" if succeeded else str(attempt.result["type"]),
+        preview=attempt.error or f"Read again: {tool.in_words(read.arguments)}",
+        attributes={"gen_ai.tool.call.id": str(read.pk), "gatehouse.read_again": True},
+    )
+    with entry(stretch.run, "read_again", now=now, work_ms=stretch.lap()):
+        if succeeded:
+            result = attempt.result | {"fetched_at": f"{started_at:%Y-%m-%dT%H:%M:%SZ}"}
+            ToolCall.objects.filter(pk=read.pk).update(result=result, fetched_at=started_at)
+            read.result, read.fetched_at = result, started_at
+        write_spans([Recorded(span=span, input=read.arguments, output=attempt.result)])
+        record(
+            "tool_call.read_again",
+            actor=stretch.actor,
+            object_id=read.pk,
+            run_id=stretch.run.pk,
+            data={"tool": read.tool, "changed": changed, "result": attempt.result["type"]},
+        )
+    if not succeeded:
+        return f"{tool.name} could not be read again: {attempt.error.rstrip('.')}."
+    return f"{tool.name} said {_short(before)}, and says {_short(after)} now." if changed else ""
+
+
+def _send_back(stretch: Stretch, call: ToolCall, tool: Tool, objection: str) -> None:
+    """To the people who approved it, or to the agent where nobody had to."""
+    now = timezone.now()
+    approval = Approval.objects.filter(pk=call.approval_id).first() if call.approval_id else None
+    preview = make_preview(tool, tool_context(call, agent=stretch.agent), call.arguments) if approval else {}
+    with entry(stretch.run, "stale", now=now, work_ms=stretch.lap()):
+        if approval is not None:
+            verdict = Verdict(
+                Outcome.REQUIRE,
+                rule=f"What it rests on changed after it was approved: {objection}",
+                why="older than the tool allows",
+                approvers=approval.approvers,
+                role=approval.role,
+            )
+            again = ask_people(stretch, call, tool, verdict, call.digest, preview)
+            rule = f"{verdict.rule} ({verdict.why})"
+            move_call(call, CallStatus.PENDING_APPROVAL, approval=again, rule=rule)
+        else:
+            message = f"It was not done, since what it rests on was too old. {objection} Propose it again if still right."
+            result = {"type": ResultType.ERROR, "message": message, "retryable": True}
+            move_call(call, CallStatus.REFUSED, result=result, ended_at=now)
+        record(
+            f"tool_call.{call.status}",
+            actor=stretch.actor,
+            object_id=call.pk,
+            run_id=stretch.run.pk,
+            data={"tool": call.tool, "digest": call.digest, "why": objection},
+        )
+
+
+def _short(data: object) -> str:
+    text = json.dumps(data, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
