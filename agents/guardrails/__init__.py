@@ -1,0 +1,1 @@
+"""What is checked around the model, in code and without another model."""
