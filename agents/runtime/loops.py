@@ -81,14 +81,15 @@ def _same_call(turns: Sequence[Turn], repeats: int, polling: Collection[str]) ->
     for latest in turns[-1].calls if turns else ():
         if latest.tool in polling:
             continue
-        count, seen, reads = 0, None, _reads(latest, turns)
+        count, reads = 0, _reads(latest, turns)
+        seen: tuple[Any, ...] = ()
         for turn in turns:
             same = [call for call in turn.calls if _same(call, latest)]
             if not same or (reads and same[0].result is None):
                 continue
-            if reads and _learnt(same[0]) and same[0].result != seen:
+            if reads and _learnt(same[0]) and _outcome(same[0]) != seen:
                 count = 0
-            seen, count = same[0].result, count + 1
+            seen, count = _outcome(same[0]), count + 1
         if count >= repeats:
             return (
                 f"It made the same call {count} times, with the same arguments, and nothing new came of it: "
@@ -145,12 +146,18 @@ def _is_news(call: CallLike, known: Sequence[CallLike]) -> bool:
     if not _learnt(call):
         return False
     return call.effect != "read" or not any(
-        other.result == call.result for other in known if _same(other, call)
+        _outcome(other) == _outcome(call) for other in known if _same(other, call)
     )
 
 
 def _learnt(call: CallLike) -> bool:
     return isinstance(call.result, dict) and call.result.get("type") == "success"
+
+
+def _outcome(call: CallLike) -> tuple[Any, ...]:
+    """What came of it, without when and how it was got."""
+    result = call.result if isinstance(call.result, dict) else {}
+    return result.get("type"), result.get("data"), result.get("message")
 
 
 def _same(one: CallLike, other: CallLike) -> bool:
@@ -169,7 +176,7 @@ def _state(turn: Turn) -> Any:
         return " ".join(turn.text.split()).casefold()
     return sorted(
         json.dumps(
-            [call.tool, call.proposed_arguments, call.result if call.effect == "read" else None],
+            [call.tool, call.proposed_arguments, _outcome(call) if call.effect == "read" else ()],
             sort_keys=True,
         )
         for call in turn.calls

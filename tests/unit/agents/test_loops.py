@@ -82,6 +82,10 @@ def test_a_lookup_that_returns_something_else_is_progress() -> None:
     assert loop(look(found(0), order="O-1"), *[look(found(1), order="O-1")] * 3)
 
 
+def test_when_it_was_fetched_is_no_news() -> None:
+    assert "same call" in loop(*[look(found(1) | {"fetched_at": n}, order="O-1") for n in range(3)])
+
+
 def test_an_effect_is_repeated_even_if_each_result_has_another_number() -> None:
     assert "same call" in loop(*[act(found({"id": n}), to="a") for n in range(3)])
 
