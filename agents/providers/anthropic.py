@@ -1,6 +1,5 @@
 """Anthropic's Messages API through its own SDK."""
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,10 +7,8 @@ import anthropic
 from anthropic.types import Message as AnthropicMessage
 
 from agents.providers.base import (
-    FailureKind,
     Finish,
     Message,
-    ModelFailure,
     ModelRequest,
     ModelResponse,
     ProposedCall,
@@ -19,6 +16,7 @@ from agents.providers.base import (
 )
 from agents.providers.connections import http_client, metadata_headers, timeout
 from agents.providers.failures import typed_failures
+from agents.providers.patience import Patience, patient
 from agents.providers.wire import count, malformed, proposed_call, sendable_name, storable
 
 DEFAULT_URL = "https://api.anthropic.com"
@@ -37,8 +35,8 @@ CACHED = {"type": "ephemeral"}
 class AnthropicProvider:
     """Models behind `base_url` [Anthropic's own], reached with `api_key`; shared by any number of threads.
 
-    `timeout` of a request bounds each wait for bytes, and a stream as a whole. With `output_schema` the answer's
-    text is its JSON, and nothing is handed to `on_text`.
+    `timeout` of a request bounds the call as a whole, `stall` each wait for a piece of a stream. With
+    `output_schema` the answer's text is its JSON, and nothing is handed to `on_text`.
     """
 
     def __init__(
@@ -59,29 +57,34 @@ class AnthropicProvider:
         arguments = request_arguments(request) | {"timeout": timeout(request.timeout)}
         if self.simulated:
             arguments["extra_headers"] = metadata_headers(request)
-        with typed_failures(anthropic, provider=self.name, endpoint=self._url, key=self._key):
+        with (
+            patient(timeout=request.timeout, stall=request.stall if on_text else None) as patience,
+            typed_failures(
+                anthropic, provider=self.name, endpoint=self._url, key=self._key, patience=patience
+            ),
+        ):
             if on_text is None:
                 message = self._client.messages.create(**arguments)
                 if not isinstance(message, AnthropicMessage):
                     malformed(self.name, "the body is not a message")
                 return self._read(message.to_dict(warnings=False), request)
-            return self._read(self._streamed(arguments, request, on_text), request)
+            return self._read(self._streamed(arguments, request, on_text, patience), request)
 
     def close(self) -> None:
         """Close the connections; the provider can't be used after this."""
         self._client.close()
 
     def _streamed(
-        self, arguments: dict[str, Any], request: ModelRequest, on_text: Callable[[str], None]
+        self,
+        arguments: dict[str, Any],
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        patience: Patience,
     ) -> dict[str, Any]:
-        deadline = time.monotonic() + request.timeout
         assembly = _Assembly()
         with self._client.messages.create(**arguments, stream=True) as stream:
             for event in stream:
-                if time.monotonic() > deadline:
-                    raise ModelFailure(
-                        FailureKind.TIMEOUT, f"{self.name} was still answering when time was up."
-                    )
+                patience.hear()
                 try:
                     piece = assembly.add(event.to_dict(warnings=False))
                 except (AttributeError, KeyError, TypeError):

@@ -69,7 +69,10 @@ class ModelRequest:
     tools: tuple[ToolSchema, ...] = ()
     output_schema: dict[str, Any] | None = None  # the answer must be an object of this JSON Schema
     max_tokens: int = 4096
-    timeout: float = 60.0  # s
+    timeout: float = 60.0  # s, for the whole call
+    stall: float | None = (
+        None  # s without a piece of a streamed answer; None: as long as the whole call may take
+    )
     metadata: dict[str, str] = field(default_factory=dict)  # role, run: for logs and the simulator
 
 
@@ -95,6 +98,7 @@ class FailureKind(StrEnum):
     CONNECTION = "connection"
     INVALID_REQUEST = "invalid_request"
     AUTHENTICATION = "authentication"
+    BREAKER_OPEN = "breaker_open"  # it was not asked: it failed too often lately
     MALFORMED = "malformed"  # the answer was not what the wire format promises, or broke off
 
 
@@ -105,6 +109,7 @@ RETRYABLE = frozenset(
         FailureKind.TIMEOUT,
         FailureKind.CONNECTION,
         FailureKind.MALFORMED,
+        FailureKind.BREAKER_OPEN,
     }
 )
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from agents.providers.base import FailureKind, ModelFailure
+from agents.providers.patience import Patience
 
 MESSAGE_MAX = 300
 KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.-]{4,}")
@@ -30,7 +31,9 @@ KINDS_BY_TYPE = {
 
 
 @contextmanager
-def typed_failures(sdk: ModuleType, *, provider: str, endpoint: str, key: str) -> Iterator[None]:
+def typed_failures(
+    sdk: ModuleType, *, provider: str, endpoint: str, key: str, patience: Patience
+) -> Iterator[None]:
     """Turn whatever `sdk` (`anthropic` or `openai`, which name their errors alike) raises into a ModelFailure.
 
     The message names the provider and the host of `endpoint`, and never holds `key`. The SDK's own error is
@@ -40,9 +43,7 @@ def typed_failures(sdk: ModuleType, *, provider: str, endpoint: str, key: str) -
     try:
         yield
     except (sdk.APITimeoutError, httpx2.TimeoutException):
-        raise ModelFailure(
-            FailureKind.TIMEOUT, f"{provider} at {host} did not answer within the time allowed."
-        ) from None
+        raise ModelFailure(FailureKind.TIMEOUT, f"{provider} at {host} {patience}.") from None
     except sdk.APIResponseValidationError:
         raise ModelFailure(FailureKind.MALFORMED, f"{provider} at {host} broke its wire format.") from None
     except sdk.APIStatusError as error:

@@ -1,7 +1,6 @@
 """OpenAI's Chat Completions, and every endpoint compatible with it, through OpenAI's own SDK."""
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,10 +8,8 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from agents.providers.base import (
-    FailureKind,
     Finish,
     Message,
-    ModelFailure,
     ModelRequest,
     ModelResponse,
     ProposedCall,
@@ -20,6 +17,7 @@ from agents.providers.base import (
 )
 from agents.providers.connections import http_client, metadata_headers, timeout
 from agents.providers.failures import typed_failures
+from agents.providers.patience import Patience, patient
 from agents.providers.tokens import estimate_tokens
 from agents.providers.wire import count, json_object, malformed, proposed_call, sendable_name, storable
 
@@ -35,9 +33,9 @@ FINISHES = {
 class OpenAIProvider:
     """Models behind `base_url` [OpenAI's own], reached with `api_key`; shared by any number of threads.
 
-    `timeout` of a request bounds each wait for bytes, and a stream as a whole. With `output_schema` the answer's
-    text is its JSON, and nothing is handed to `on_text`. Where an endpoint counts no tokens, they are estimated,
-    so that limits hold.
+    `timeout` of a request bounds the call as a whole, `stall` each wait for a piece of a stream. With
+    `output_schema` the answer's text is its JSON, and nothing is handed to `on_text`. Where an endpoint counts no
+    tokens, they are estimated, so that limits hold.
     """
 
     def __init__(
@@ -58,17 +56,23 @@ class OpenAIProvider:
         arguments = request_arguments(request) | {"timeout": timeout(request.timeout)}
         if self.simulated:
             arguments["extra_headers"] = metadata_headers(request)
-        with typed_failures(openai, provider=self.name, endpoint=self._url, key=self._key):
+        with (
+            patient(timeout=request.timeout, stall=request.stall if on_text else None) as patience,
+            typed_failures(openai, provider=self.name, endpoint=self._url, key=self._key, patience=patience),
+        ):
             if on_text is None:
                 completion = self._client.chat.completions.create(**arguments)
                 if not isinstance(completion, ChatCompletion):
                     malformed(self.name, "the body is not a completion")
                 return self._read(completion.to_dict(warnings=False), request)
-            return self._read(self._streamed(arguments, request, on_text), request)
+            return self._read(self._streamed(arguments, request, on_text, patience), request)
 
     def embed(self, texts: Sequence[str], *, model: str, seconds: float) -> tuple[list[list[float]], Usage]:
         """A vector for each of `texts`, in their order, and what that used, within `seconds`. Raises ModelFailure."""
-        with typed_failures(openai, provider=self.name, endpoint=self._url, key=self._key):
+        with (
+            patient(timeout=seconds) as patience,
+            typed_failures(openai, provider=self.name, endpoint=self._url, key=self._key, patience=patience),
+        ):
             try:
                 answer = self._client.embeddings.create(
                     model=model, input=list(texts), encoding_format="float", timeout=timeout(seconds)
@@ -91,18 +95,18 @@ class OpenAIProvider:
         self._client.close()
 
     def _streamed(
-        self, arguments: dict[str, Any], request: ModelRequest, on_text: Callable[[str], None]
+        self,
+        arguments: dict[str, Any],
+        request: ModelRequest,
+        on_text: Callable[[str], None],
+        patience: Patience,
     ) -> dict[str, Any]:
-        deadline = time.monotonic() + request.timeout
         assembly = _Assembly()
         with self._client.chat.completions.create(
             **arguments, stream=True, stream_options={"include_usage": True}
         ) as stream:
             for chunk in stream:
-                if time.monotonic() > deadline:
-                    raise ModelFailure(
-                        FailureKind.TIMEOUT, f"{self.name} was still answering when time was up."
-                    )
+                patience.hear()
                 try:
                     piece = assembly.add(chunk.to_dict(warnings=False))
                 except (AttributeError, KeyError, TypeError):
