@@ -45,6 +45,23 @@ class Turn:
     sent_back: bool = False
 
 
+def loop_of(
+    steps: Sequence[StepLike], calls: Sequence[CallLike], *, repeats: int, polling: Collection[str] = ()
+) -> str:
+    """In words, how the run goes in circles, where its executor would go on; empty where it doesn't.
+
+    `repeats` is how often the same call makes a loop; `polling` names tools that are meant to be called again.
+    """
+    last = steps[-1] if steps else None
+    goes_on = last is not None and (
+        (last.kind == "model" and last.payload["calls"])
+        or (last.kind == "observe" and last.payload["verdict"] == "continue")
+    )
+    if not goes_on or sum(step.kind == "model" for step in steps) < repeats:
+        return ""
+    return find_loop(turns_of(steps, calls), repeats=repeats, polling=polling)
+
+
 def turns_of(steps: Sequence[StepLike], calls: Sequence[CallLike]) -> list[Turn]:
     """The executor's turns since a person last said something, in order."""
     turns: list[Turn] = []
@@ -65,10 +82,7 @@ def turns_of(steps: Sequence[StepLike], calls: Sequence[CallLike]) -> list[Turn]
 
 
 def find_loop(turns: Sequence[Turn], *, repeats: int, polling: Collection[str] = ()) -> str:
-    """In words, how the run goes in circles; empty where it doesn't.
-
-    `repeats` is how often the same call makes a loop; `polling` names tools that are meant to be called again.
-    """
+    """Which of the three shapes the turns have, in words; empty where none."""
     return (
         _same_call(turns, repeats, polling)
         or _two_states(turns, repeats, polling)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runtime.loops import Turn, find_loop, turns_of
+from agents.runtime.loops import Turn, find_loop, loop_of, turns_of
 
 pytestmark = pytest.mark.req("RUN-3")
 
@@ -154,6 +154,15 @@ def test_turns_are_read_from_steps_and_begin_anew_after_a_person_spoke() -> None
     ]
     calls = [Call("pay", {}, step_id=2), Call("pay", {}, step_id=4)]
     assert turns_of(steps, calls) == [Turn("b", [calls[1]], sent_back=True), Turn("c")]
+
+
+def test_a_run_that_is_over_is_no_loop() -> None:
+    steps = [Step(n, "model", {"text": "", "calls": 1}) for n in range(3)]
+    calls = [Call("get_order", {}, MISSING, step_id=n) for n in range(3)]
+    assert "same call" in loop_of(steps, calls, repeats=3)
+    assert not loop_of([*steps, Step(3, "model", {"text": "There is none.", "calls": 0})], calls, repeats=3)
+    assert not loop_of([*steps, Step(3, "observe", {"verdict": "complete"})], calls, repeats=3)
+    assert not loop_of([], [], repeats=3)
 
 
 results = st.sampled_from([found(1), found(2), MISSING, DENIED, None])
