@@ -31,9 +31,11 @@ from agents.runtime.decide.actions import (
     TakePlan,
     TakeSteering,
     Triage,
+    Verify,
     Wait,
 )
 from agents.runtime.decide.calls import about_calls
+from agents.runtime.decide.checks import about_answer, about_correction, about_loops
 from agents.runtime.decide.children import about_children
 from agents.runtime.decide.context import about_recall, with_room
 from agents.runtime.decide.ends import about_end, is_concluded, without_conclusion
@@ -73,6 +75,7 @@ __all__ = [
     "TakePlan",
     "TakeSteering",
     "Triage",
+    "Verify",
     "Wait",
     "next_action",
 ]
@@ -89,7 +92,8 @@ PATTERNS: dict[str, Callable[[Snapshot], Action]] = {
 def next_action(snapshot: Snapshot) -> Action:
     """What to do next. Calls come first, since an effect in doubt must never wait behind new ideas."""
     action = (
-        about_steering(snapshot)
+        about_loops(snapshot)
+        or about_steering(snapshot)
         or about_children(snapshot)
         or about_calls(snapshot)
         or about_recall(snapshot)
@@ -100,7 +104,8 @@ def next_action(snapshot: Snapshot) -> Action:
 
 def _about_pattern(s: Snapshot) -> Action:
     concluded = is_concluded(s)
-    action = PATTERNS[s.pattern](without_conclusion(s) if concluded else s)
+    action = about_correction(s) or PATTERNS[s.pattern](without_conclusion(s) if concluded else s)
+    action = about_answer(s, action)
     if isinstance(action, Finish):
         return about_end(s, action, concluded=concluded)
     return about_limits(s, action) or action

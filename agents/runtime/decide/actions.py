@@ -32,6 +32,11 @@ class Observe:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """Keep what the answer states and nothing bears out, for the agent to correct."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judge:
     """Take all proposed calls through validation and policy."""
 
@@ -170,6 +175,7 @@ Action = (
     | Recall
     | Summarise
     | Observe
+    | Verify
     | Judge
     | Settle
     | Execute

@@ -1,13 +1,13 @@
 """Where a run ends because it used up what it was given."""
 
-from agents.runtime.decide.actions import Action, DropSteps, Finish, Gather, Observe
+from agents.runtime.decide.actions import Action, DropSteps, Finish, Gather, Observe, Verify
 from agents.runtime.decide.snapshot import Snapshot
 from agents.states import RunStatus
 
 
 def about_limits(s: Snapshot, action: Action) -> Finish | None:
     """The end of the run, where a limit is reached and `action` would use up more."""
-    if isinstance(action, Finish | Gather | DropSteps):
+    if isinstance(action, Finish | Gather | DropSteps | Verify):
         return None  # a limit takes nothing away from what is done
     if s.turns >= s.max_turns and not isinstance(action, Observe):
         return exceeded(f"its {s.max_turns} turns")
