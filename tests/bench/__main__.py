@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 CELLS = ("r5a-1", "r5a-50", "r5a-200", "r5a-1000", "r5l-200", "decision", "recovery", "crash")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -33,7 +34,7 @@ def main() -> int:
     if unknown := set(chosen) - set(CELLS):
         parser.error(f"no such cell: {', '.join(sorted(unknown))}; there are {', '.join(CELLS)}")
     options.cells = [cell for cell in CELLS if cell in chosen]
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     home = Path(tempfile.mkdtemp(prefix="gatehouse-bench-"))
     try:
@@ -73,7 +74,8 @@ def _set_environment(home: Path) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
+    for other in SIGNALS:  # what was started must be ended in peace
+        signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

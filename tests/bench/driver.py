@@ -156,6 +156,6 @@ class Driver:
 
     def close(self) -> None:
         """End the threads and give the connections back."""
-        self._threads.shutdown()
+        self._threads.shutdown(cancel_futures=True)
         BaseDatabaseWrapper._commit = _commit  # type: ignore[attr-defined]
         connection.close()

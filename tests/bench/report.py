@@ -118,6 +118,7 @@ COLUMNS = (
     ("runs/s", lambda row: row["runs_per_s"]),
     ("CPU ms", cpu),
     ("of it PG", lambda row: row["cpu_ms_per_run"]["postgres"]),
+    ("driver", lambda row: row["cpu_ms_per_run"]["driver"]),
     ("WAL kB", lambda row: row["wal_kb_per_run"]),
     ("writes", lambda row: row["write_transactions_per_run"]),
     ("commits", lambda row: row["commits_per_run"]),
@@ -129,9 +130,10 @@ COLUMNS = (
     ("others", lambda row: f"{row['other_cpu_share']:.0%}"),
 )
 LEGEND = """\
-Per run: CPU of workers and Postgres, WAL, transactions that wrote, commits (reads included; read only where the time
-was taken). active: start to wait and decision to end (ms). exec: call of `decide` to the first line of the tool (ms);
-of all: the same from the first decision of the batch. others: share of the machine that nobody here used.
+Per run: CPU of workers and Postgres in ms, and beside it that of the driver, which starts, decides and watches; WAL in kB;
+transactions that wrote; commits, reads included, where the time was taken until the server tells of all.
+active: start to wait and decision to end, in ms. exec: call of `decide` to the first line of the tool, in ms; of all: the
+same from the first decision of the batch. others: share of the machine that nobody here used.
 """
 
 
