@@ -5,13 +5,15 @@ from datetime import timedelta
 from django.utils import timezone
 
 from agents.exceptions import Changed
-from agents.models import Run, StepKind, ToolCall
+from agents.models import Run, StepKind
+from agents.runtime.accounts import account_of
 from agents.runtime.asking import AskFailed
 from agents.runtime.decide import Finish, Wait
 from agents.runtime.dispatch import wake
 from agents.runtime.journal import entry, move_call
 from agents.runtime.requesting import ask_question
 from agents.runtime.stretch import Stretch
+from agents.runtime.verifying import is_kept_back, span_of
 from agents.states import FINAL_CALL, CallStatus, RunStatus
 from approvals.actions import cancel_for_run
 from approvals.models import Approval
@@ -139,14 +141,15 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
     run, now = stretch.run, timezone.now()
     texts = [step.payload["text"] for step in stretch.steps if step.kind == StepKind.MODEL]
     observations = [step.payload for step in stretch.steps if step.kind == StepKind.OBSERVE]
+    checked = stretch.verification()
     with entry(
         run,
         "finish",
         now=now,
         status=action.status,
         reason=action.reason,
-        output=texts[-1] if texts else "",
-        summary=observations[-1]["summary"] if observations else _accomplished(stretch.calls),
+        output=texts[-1] if texts and not is_kept_back(stretch.steps) else "",
+        summary=observations[-1]["summary"] if observations else account_of(stretch.calls),
         confidence=observations[-1]["confidence"] if observations else None,
         ended_at=now,
         requested="",
@@ -160,6 +163,8 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
         cancel_for_run(run.pk, actor=stretch.actor, now=now)
         if failed is not None:
             write_spans([failed.recorded])
+        if checked.checked:
+            write_spans([span_of(stretch, checked, started_at=now)])
         Span.objects.filter(pk=run.root_span_id).update(
             ended_at=now,
             status=SpanStatus.ERROR if action.status == RunStatus.FAILED else SpanStatus.OK,
@@ -173,11 +178,3 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
             run_id=run.pk,
             data={"reason": action.reason},
         )
-
-
-def _accomplished(calls: list[ToolCall]) -> str:
-    """What was done, where no observer told it."""
-    done = [call for call in calls if call.status == CallStatus.SUCCEEDED and call.effect != "read"]
-    return (
-        "Done: " + ", ".join(call.tool for call in done) + "." if done else "No effect on the world was made."
-    )

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from agents.exceptions import Changed, LeaseLost
 from agents.models import Run
-from agents.runtime import ending, execution, judging, leases, observing, planning, recovery, settling, turns
+from agents.runtime import ending, execution, judging, leases, observing, planning, recovery, settling, turns, verifying
 from agents.runtime.asking import AskFailed
 from agents.runtime.decide import (
     Action,
@@ -29,6 +29,7 @@ from agents.runtime.decide import (
     RetryLater,
     Settle,
     TakeAnswer,
+    Verify,
     Wait,
     next_action,
 )
@@ -91,6 +92,8 @@ def _perform(stretch: Stretch, action: Action) -> None:
             recovery.recover(stretch, stretch.call(call))
         case Observe():
             observing.observe(stretch)
+        case Verify():
+            verifying.ask_to_correct(stretch)
         case Ask():
             ending.ask_and_wait(stretch)
         case TakeAnswer():

@@ -10,8 +10,11 @@ from pydantic import ValidationError
 
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig
+from agents.guardrails.verification import Verification
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.runtime.decide import Snapshot
+from agents.runtime.loops import loop_of
+from agents.runtime.verifying import check_answer
 from agents.states import CallStatus
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
@@ -135,7 +138,13 @@ class Stretch:
             max_cost_usd=limits.cost_usd,
             max_seconds=limits.seconds,
             confidence_min=self.config.guardrails.confidence_min,
+            loop=loop_of(self.steps, self.calls, repeats=limits.repeats),
+            findings=[finding.text for finding in self.verification().findings],
         )
+
+    def verification(self) -> Verification:
+        """What the latest answer states, and which of it nothing that was read bears out."""
+        return check_answer(self.run, self.config, self.tools, self.steps, self.calls)
 
     def call(self, call_id: UUID) -> ToolCall:
         return next(call for call in self.calls if call.pk == call_id)
