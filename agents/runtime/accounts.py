@@ -44,4 +44,6 @@ def account_of(calls: Sequence[CallLike]) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(name if count == 1 else f"{name} {count} times" for name, count in Counter(names).items())
+    return ", ".join(
+        name if count == 1 else f"{name} {count} times" for name, count in Counter(names).items()
+    )

@@ -12,7 +12,18 @@ from django.utils import timezone
 
 from agents.exceptions import Changed, LeaseLost
 from agents.models import Run
-from agents.runtime import ending, execution, judging, leases, observing, planning, recovery, settling, turns, verifying
+from agents.runtime import (
+    ending,
+    execution,
+    judging,
+    leases,
+    observing,
+    planning,
+    recovery,
+    settling,
+    turns,
+    verifying,
+)
 from agents.runtime.asking import AskFailed
 from agents.runtime.decide import (
     Action,

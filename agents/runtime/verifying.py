@@ -96,7 +96,9 @@ def span_of(stretch: Stretch, verification: Verification, *, started_at: Any) ->
         ended_at=timezone.now(),
         status=SpanStatus.ERROR if found else SpanStatus.OK,
         error_type="unsupported" if found else "",
-        preview=f"Not borne out: {', '.join(found)}" if found else f"{verification.checked} statements borne out",
+        preview=f"Not borne out: {', '.join(found)}"
+        if found
+        else f"{verification.checked} statements borne out",
         attributes={
             "gatehouse.guardrail": "verify",
             "gatehouse.guardrail.checked": verification.checked,
