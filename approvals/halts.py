@@ -12,6 +12,8 @@ from traces.recorder import record
 HALT_LOCK = 0x68616C74  # of Postgres' advisory locks
 # Whether one stands over the agent that is the parameter; for statements that ask it beside what they write.
 STANDING = "EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND agent IN ('', %s))"
+# The same for a statement that claims, as `require_running` in a transaction: see migration 0002.
+NOT_HALTED = "NOT approvals_halted(%s)"
 
 
 def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> Halt:

@@ -70,6 +70,24 @@ async def _send() -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
+def publish_text(run_id: Any, *, step: int, attempt: str, start: int, text: str | None) -> None:
+    """Tell the open pages of a run what its model says just now; never raises, never waits.
+
+    `text` follows the first `start` characters of the same attempt at the step numbered `step`; None takes back all
+    of them. Whoever calls this limits how often.
+    """
+    message = {"type": "feed.text", "step": step, "attempt": attempt, "start": start, "text": text}
+    asyncio.run_coroutine_threadsafe(_send_text(run_group(run_id), message), _loop())
+
+
+async def _send_text(group: str, message: dict[str, Any]) -> None:
+    try:
+        if layer := get_channel_layer():
+            await layer.group_send(group, message)
+    except Exception as error:  # the step will come all the same
+        log.warning("feed.text_lost", error=str(error))
+
+
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     """One event loop on its own thread: channel layers are asynchronous, workers are not."""

@@ -14,6 +14,7 @@ from django.utils import timezone
 from traces import feed
 from traces.models import Event, Span, SpanBody
 from traces.redaction import redact
+from traces.statement import Change
 
 PREVIEW_CHARS = 300
 
@@ -47,6 +48,7 @@ class Page:
     events: list[Event] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     bodies: list[SpanBody] = field(default_factory=list)
+    ended: list[Change] = field(default_factory=list)
 
     def rows(self) -> list[Model]:
         """All of it, to be added by one statement in this order."""
@@ -110,6 +112,14 @@ def write_spans(recorded: Sequence[Recorded]) -> None:
     if _page.get() is None:
         Span.objects.bulk_create(collected.spans)
         SpanBody.objects.bulk_create(collected.bodies)
+
+
+def end_span(span_id: str, **values: Any) -> None:
+    """Close a span that was written open."""
+    if (open_page := _page.get()) is not None:
+        open_page.ended.append(Change(Span, span_id, values))
+    else:
+        Span.objects.filter(pk=span_id).update(**values)
 
 
 def _announce(events: Sequence[Event]) -> None:

@@ -1,14 +1,17 @@
 """How a stretch ends: the run waits, is frozen or paused, tries again later, or is over."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
 from agents.exceptions import Changed
-from agents.models import Run, StepKind
+from agents.models import StepKind
 from agents.runtime.accounts import account_of
 from agents.runtime.asking import AskFailed
+from agents.runtime.children import is_stale
 from agents.runtime.decide import Finish, Wait
+from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.dispatch import wake
 from agents.runtime.journal import entry, move_call
 from agents.runtime.requesting import ask_question
@@ -17,16 +20,16 @@ from agents.runtime.verifying import is_kept_back, span_of
 from agents.states import FINAL_CALL, CallStatus, RunStatus
 from approvals.actions import cancel_for_run
 from approvals.models import Approval
-from traces.models import Span, SpanStatus
-from traces.recorder import record, write_spans
+from approvals.states import ApprovalStatus
+from traces.models import SpanStatus
+from traces.recorder import end_span, record, write_spans
 
-FREE = {"lease_until": None, "lease_owner": ""}
-RETRY_SECONDS = (1, 2, 4)
-LONGEST_RETRY = 300  # s, whatever a provider asks for
+FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
+SOON = 10  # s; a worker keeps the message of a retry for so long, later ones are found by the sweeper
 
 
 def wait(stretch: Stretch, action: Wait) -> None:
-    """Let go of the run until a person has decided. Raises Changed where that has happened meanwhile."""
+    """Let go of the run until a person has decided, or the runs it started are over. Raises Changed where that has happened meanwhile."""
     now = timezone.now()
     with entry(
         stretch.run,
@@ -36,14 +39,17 @@ def wait(stretch: Stretch, action: Wait) -> None:
         reason=action.reason,
         work_ms=stretch.lap(),
         **FREE,
-    ):
+    ) as seen:
         # Who decides locks the request first and wakes the run after the commit: with the requests locked here,
         # each decision is either seen now or comes to a run that can be claimed.
-        requests = Approval.objects.select_for_update().filter(run_id=stretch.run.pk)
-        status_of = dict(requests.order_by("pk").values_list("pk", "status"))
-        known = {request.pk: request.status for request in stretch.requests}
-        requested = Run.objects.values_list("requested", flat=True).get(pk=stretch.run.pk)
-        if status_of != known or requested != stretch.run.requested:
+        pending = Approval.objects.select_for_update().filter(
+            run_id=stretch.run.pk, status=ApprovalStatus.PENDING
+        )
+        known = {request.pk for request in stretch.requests if request.status == ApprovalStatus.PENDING}
+        still = set(pending.order_by("pk").values_list("pk", flat=True))
+        if still != known or seen.requested != stretch.run.requested:
+            raise Changed
+        if action.status == RunStatus.WAITING_RUNS and is_stale(stretch):
             raise Changed
         record("run.suspended", actor=stretch.actor, object_id=stretch.run.pk, run_id=stretch.run.pk)
 
@@ -88,17 +94,14 @@ def pause(stretch: Stretch) -> None:
 
 
 def retry_or_fail(stretch: Stretch, failed: AskFailed) -> None:
-    """After a model gave no answer: try again later where that can help, without holding a worker; else fail."""
-    run, failure = stretch.run, failed.failure
-    tries = max(run.attempts, 1)  # 0: the stretch got on before the model failed
-    if failure.retryable and tries <= len(RETRY_SECONDS):
-        delay = max(RETRY_SECONDS[tries - 1], min(failure.retry_after or 0, LONGEST_RETRY))
-        reason = f"The model failed ({failure}); it is asked again in {delay:g} s."
-        _later(stretch, delay, reason, "run.retried", failed, attempts=tries)
-        wake(run.pk, delay=delay)
-        return
-    times = f" {tries} times in a row" if tries > 1 else ""
-    finish(stretch, Finish(RunStatus.FAILED, f"The model failed{times}: {failure}"), failed)
+    """After no model gave an answer: let go of the run until its next try, or end it, as `degrading` says."""
+    match what_follows(stretch, failed, now=timezone.now()):
+        case Finish() as end:
+            finish(stretch, end, failed)
+        case Retry(delay, reason, attempts):
+            _later(stretch, delay, reason, "run.retried", failed, attempts=attempts)
+            if delay <= SOON:
+                wake(stretch.run.pk, delay=delay)
 
 
 def _later(
@@ -119,11 +122,12 @@ def _later(
         reason=reason,
         wake_at=now + timedelta(seconds=delay),
         attempts=attempts,
-        work_ms=stretch.lap(),
+        work_ms=_worked(stretch, failed),
         **FREE,
+        **(failed.usage if failed else {}),
     ):
         if failed is not None:
-            write_spans([failed.recorded])
+            write_spans(failed.spans)
         record(event, actor=stretch.actor, object_id=run.pk, run_id=run.pk, data={"reason": reason})
 
 
@@ -142,30 +146,38 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
     texts = [step.payload["text"] for step in stretch.steps if step.kind == StepKind.MODEL]
     observations = [step.payload for step in stretch.steps if step.kind == StepKind.OBSERVE]
     checked = stretch.verification()
+    open_calls = [call for call in stretch.calls if call.status not in FINAL_CALL]
+    alone = action.status == RunStatus.COMPLETED and not open_calls  # then nothing is asked, either
     with entry(
         run,
         "finish",
         now=now,
+        alone=alone,
         status=action.status,
         reason=action.reason,
-        output=texts[-1] if texts and not is_kept_back(stretch.steps) else "",
-        summary=observations[-1]["summary"] if observations else account_of(stretch.calls),
-        confidence=observations[-1]["confidence"] if observations else None,
+        output=action.output
+        if action.output is not None
+        else (texts[-1] if texts and not is_kept_back(stretch.steps) else ""),
+        summary=action.summary
+        or (observations[-1]["summary"] if observations else account_of(stretch.calls)),
+        confidence=observations[-1]["confidence"] if observations else action.confidence,
         ended_at=now,
         requested="",
-        work_ms=stretch.lap(),
+        work_ms=_worked(stretch, failed),
         **FREE,
+        **(failed.usage if failed else {}),
     ):
-        for call in stretch.calls:
-            if call.status not in FINAL_CALL:
-                result = {"type": "cancelled", "message": "The run ended before this call ran."}
-                move_call(call, CallStatus.CANCELLED, ended_at=now, result=result)
-        cancel_for_run(run.pk, actor=stretch.actor, now=now)
+        for call in open_calls:
+            result = {"type": "cancelled", "message": "The run ended before this call ran."}
+            move_call(call, CallStatus.CANCELLED, ended_at=now, result=result)
+        if not alone:
+            cancel_for_run(run.pk, actor=stretch.actor, now=now)
         if failed is not None:
-            write_spans([failed.recorded])
+            write_spans(failed.spans)
         if checked.checked:
             write_spans([span_of(stretch, checked, started_at=now)])
-        Span.objects.filter(pk=run.root_span_id).update(
+        end_span(
+            run.root_span_id,
             ended_at=now,
             status=SpanStatus.ERROR if action.status == RunStatus.FAILED else SpanStatus.OK,
             simulated=run.simulated,
@@ -176,5 +188,12 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
             actor=stretch.actor,
             object_id=run.pk,
             run_id=run.pk,
-            data={"reason": action.reason},
+            data={"reason": action.reason} | ({"session": str(run.session_id)} if run.session_id else {}),
         )
+    if run.parent_id is not None:
+        wake(run.parent_id)
+
+
+def _worked(stretch: Stretch, failed: AskFailed | None) -> int:
+    """The run's time at work, in ms. Time in which no model answered is waiting, like any other."""
+    return stretch.lap() - (failed.waited_ms if failed else 0)

@@ -3,27 +3,23 @@
 import json
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from agents.exceptions import Changed, LeaseLost
-from agents.models import Agent, Run, ToolCall
+from agents.models import ToolCall
 from agents.runtime import availability, freshness, lookups
-from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.binding import tool_context
+from agents.runtime.claiming import claim
 from agents.runtime.journal import entry, give_back_connection, move_call
 from agents.runtime.performing import Attempt, perform, slot
-from agents.runtime.requesting import ask_people, ask_what_happened, make_preview
+from agents.runtime.requesting import ask_what_happened
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.spec import Tool
-from approvals.halts import require_running
-from approvals.models import Approval
-from approvals.policy import RANK, Outcome, Verdict, evaluate, stricter
-from approvals.states import ApprovalStatus
 from traces.models import SpanStatus
 from traces.recorder import Recorded, record, write_spans
 
@@ -35,8 +31,8 @@ def execute_once(stretch: Stretch, call: ToolCall) -> None:
     """Claim an approved call, execute it, and store what became of it.
 
     The claim is committed before the effect, so a crash in between leaves the call `executing`, for `recover` to
-    judge. Raises Halted, with nothing claimed, while an emergency stop stands; Changed where a person asked the run to end or
-    to pause; LeaseLost where another worker was first.
+    judge. Raises Changed, with nothing claimed, while an emergency stop stands and where a person wants the run to
+    end or to pause; LeaseLost where another worker was first.
     """
     tool = stretch.tools[call.tool]
     held = lookups.held(stretch, call, tool)
@@ -46,111 +42,29 @@ def execute_once(stretch: Stretch, call: ToolCall) -> None:
         return
     in_doubt = call.may_have_happened
     with slot(tool):
-        if not _claim(stretch, call, tool):
-            return
-        started_at = timezone.now()
-        attempt = held or lookups.stamped(
-            tool,
-            perform(tool, tool_context(call, agent=stretch.agent), call.arguments),
-            fetched_at=started_at,
-        )
-        if held is None:
-            availability.note(tool, attempt)
-        if in_doubt and attempt.status == CallStatus.FAILED:
-            # This attempt changed nothing; an earlier one, of which nobody knows, may have.
-            attempt = replace(attempt, status=CallStatus.UNKNOWN)
-        _keep(stretch, call, tool, attempt, started_at)
+        if claim(stretch, call, tool):
+            carry_out(stretch, call, held=held, in_doubt=in_doubt)
 
 
-def _claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
-    """Whether the call is ours to execute now; if the re-check finds that it may not run, that is stored instead."""
-    now = timezone.now()
-    objection = _objection(stretch, call, tool, now)
-    preview = {}
-    if isinstance(objection, Verdict):
-        preview = make_preview(tool, tool_context(call, agent=stretch.agent), call.arguments)
-    with entry(stretch.run, "claim", now=now, work_ms=stretch.lap()):
-        require_running(stretch.agent)
-        if Run.objects.values_list("requested", flat=True).get(pk=stretch.run.pk):
-            raise Changed  # a person asked it to end or to pause
-        if objection is not None and call.may_have_happened:
-            move_call(
-                call,
-                CallStatus.UNKNOWN,
-                error=f"It was tried, and may not be tried again: {_in_words(objection)}",
-            )
-            ask_what_happened(stretch, call, tool)
-            name = "tool_call.unknown"
-        elif isinstance(objection, Verdict):
-            approval = ask_people(stretch, call, tool, objection, call.digest, preview)
-            rule = f"{objection.rule} ({objection.why})"
-            move_call(call, CallStatus.PENDING_APPROVAL, approval=approval, rule=rule)
-            name = "tool_call.pending_approval"
-        elif objection is not None:
-            status, message = objection
-            result = {"type": str(status), "message": message}
-            move_call(call, status, result=result, ended_at=now)
-            name = f"tool_call.{status}"
-        else:
-            move_call(
-                call,
-                CallStatus.EXECUTING,
-                claim_fence=stretch.run.fence,
-                attempts=call.attempts + 1,
-                started_at=now,
-                result=None,
-                retry_at=None,
-            )
-            name = "tool_call.claimed"
-        record(
-            name,
-            actor=stretch.actor,
-            object_id=call.pk,
-            run_id=stretch.run.pk,
-            data={"tool": call.tool, "digest": call.digest, "attempt": call.attempts},
-        )
-    return call.status == CallStatus.EXECUTING
+def carry_out(
+    stretch: Stretch, call: ToolCall, *, held: Attempt | None = None, in_doubt: bool = False
+) -> None:
+    """Execute a call that this worker has just claimed, and store what became of it.
 
-
-def _objection(
-    stretch: Stretch, call: ToolCall, tool: Tool, now: datetime
-) -> tuple[CallStatus, str] | Verdict | None:
-    """Why the call may not run after all: a status with what to tell the agent, or a verdict that asks more people."""
-    approval = Approval.objects.filter(pk=call.approval_id).first() if call.approval_id else None
-    if call_digest(stretch.run, tool, call.arguments) != call.digest or (
-        approval and approval.digest != call.digest
-    ):
-        return (
-            CallStatus.DENIED,
-            "The tool changed after this call was approved, so the approval no longer holds.",
-        )
-    if approval is not None:
-        if approval.status != ApprovalStatus.APPROVED or approval.resolved_at is None:
-            return CallStatus.DENIED, f"The approval of this call is {approval.status}."
-        if approval.resolved_at + timedelta(seconds=settings.APPROVAL_USE_SECONDS) < now:
-            return (
-                CallStatus.EXPIRED,
-                "The approval of this call was too old when it could run. It did not happen.",
-            )
-    action = as_action(stretch.run, tool, call.arguments, tainted=call.tainted)
-    verdict = evaluate(action, stretch.config.rules())
-    live = Agent.objects.select_related("live_version").get(pk=stretch.run.version.agent_id).live_version
-    if live is not None and live.pk != stretch.run.version_id:
-        verdict = stricter(verdict, evaluate(action, live.parsed.rules()))
-    if verdict.outcome is Outcome.DENY:
-        return CallStatus.DENIED, f"The policy denies this call now: {verdict.rule}"
-    if verdict.outcome is Outcome.REQUIRE and (approval is None or _is_weaker(approval, verdict)):
-        return verdict
-    return None
-
-
-def _is_weaker(approval: Approval, verdict: Verdict) -> bool:
-    """Whether the verdict asks for more people, or higher ones, than have decided."""
-    return approval.approvers < verdict.approvers or RANK.index(approval.role) < RANK.index(verdict.role)
-
-
-def _in_words(objection: tuple[CallStatus, str] | Verdict) -> str:
-    return objection.rule if isinstance(objection, Verdict) else objection[1]
+    `held` is what an earlier lookup returned, where that serves; `in_doubt`: an earlier attempt may have happened.
+    """
+    tool, started_at = stretch.tools[call.tool], timezone.now()
+    attempt = held or lookups.stamped(
+        tool,
+        perform(tool, tool_context(call, agent=stretch.agent), call.arguments),
+        fetched_at=started_at,
+    )
+    if held is None:
+        availability.note(tool, attempt)
+    if in_doubt and attempt.status == CallStatus.FAILED:
+        # This attempt changed nothing; an earlier one, of which nobody knows, may have.
+        attempt = replace(attempt, status=CallStatus.UNKNOWN)
+    _keep(stretch, call, tool, attempt, started_at)
 
 
 def _keep(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, started_at: datetime) -> None:
@@ -201,7 +115,7 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
     if tool.untrusted and status == CallStatus.SUCCEEDED and source not in stretch.run.taint_sources:
         run_changes["taint_sources"] = [*stretch.run.taint_sources, source]
     try:
-        with entry(stretch.run, "result", now=now, **run_changes):
+        with entry(stretch.run, "result", now=now, alone=status != CallStatus.UNKNOWN, **run_changes):
             move_call(call, status, **changes)
             if status == CallStatus.UNKNOWN:
                 ask_what_happened(stretch, call, tool)
@@ -213,9 +127,9 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
                 run_id=stretch.run.pk,
                 data={"tool": call.tool, "result": result["type"], "attempt": call.attempts},
             )
-    except LeaseLost:
+    except (LeaseLost, Changed) as lost:
         _tell_late(stretch, call, attempt)
-        raise
+        raise LeaseLost(f"{call} was taken over: {lost}") from lost
 
 
 def _tell_late(stretch: Stretch, call: ToolCall, attempt: Attempt) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Model
 
 from agents.exceptions import Changed, LeaseLost
-from agents.models import Run, Step, ToolCall
+from agents.models import Run, ToolCall
 from agents.runtime.leases import lease_end
 from agents.states import CALL_TRANSITIONS, RUN_TRANSITIONS, CallStatus, RunStatus
 from approvals.halts import STANDING
@@ -24,8 +25,7 @@ class Entry:
     """What one step writes, until it is written."""
 
     alone: bool
-    steps: list[Step] = field(default_factory=list)
-    calls: list[ToolCall] = field(default_factory=list)
+    rows: list[Model] = field(default_factory=list)
     moves: dict[UUID, Change] = field(default_factory=dict)
     before: list[tuple[ToolCall, dict[str, Any]]] = field(default_factory=list)  # what the moved calls were
 
@@ -34,6 +34,15 @@ class Entry:
         for call, values in reversed(self.before):
             for name, value in values.items():
                 setattr(call, name, value)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the run's row, and the gate, said when the entry was written."""
+
+    requested: str = ""
+    halted: bool = False
+    live_version_id: int | None = None
 
 
 _open: ContextVar[Entry | None] = ContextVar("entry", default=None)
@@ -48,11 +57,11 @@ def entry(
     alone: bool = False,
     conditions: Sequence[Condition] = (),
     **changes: Any,
-) -> Iterator[None]:
+) -> Iterator[Seen]:
     """A transaction that changes the run's row, if its fence is still `run.fence`, and all that belongs to the step.
 
-    Rows, spans and events become true together. After the commit `run` in memory has the new values, and in
-    `run.requested` and `run.halted` what others want of it. `label` names the step for logs and crash tests. Raises
+    Rows, spans and events become true together. After the commit `run` in memory has the new values, and knows what
+    others want of it; in the block (not with `alone`) that stands in what is yielded. `label` names the step for logs and crash tests. Raises
     LeaseLost.
 
     With `alone` the block must not touch the database: it adds steps, moves calls and records, and all is written by
@@ -66,19 +75,10 @@ def entry(
     renewed = {"lease_until": lease_end(now)} if kept else {}
     held = Change(Run, run.pk, changes | renewed, {"fence": run.fence, "status": RunStatus.RUNNING})
     with _write_alone(run, label, held, conditions) if alone else _write_around(run, label, held) as seen:
-        yield
+        yield seen
     for name, value in changes.items():
         setattr(run, name, value)
     run.requested, run.halted, run.live_version_id = seen.requested, seen.halted, seen.live_version_id
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What the run's row, and the gate, said when the entry was written."""
-
-    requested: str = ""
-    halted: bool = False
-    live_version_id: int | None = None
 
 
 def answers(run: Run) -> list[Condition]:
@@ -91,8 +91,8 @@ def answers(run: Run) -> list[Condition]:
 
 
 @contextmanager
-def _write_alone(run: Run, label: str, held: Change, conditions: Sequence[Condition]) -> Iterator[_Seen]:
-    seen, written = _Seen(), Entry(alone=True)
+def _write_alone(run: Run, label: str, held: Change, conditions: Sequence[Condition]) -> Iterator[Seen]:
+    seen, written = Seen(), Entry(alone=True)
     token = _open.set(written)
     try:
         with page() as recorded, connection.execute_wrapper(_refuse):
@@ -102,8 +102,8 @@ def _write_alone(run: Run, label: str, held: Change, conditions: Sequence[Condit
             guard=held,
             conditions=[*conditions, *(_unmoved(move) for move in moves)],
             answers=answers(run),
-            changes=moves,
-            added=[*written.steps, *written.calls, *recorded.rows()],
+            changes=[*moves, *recorded.ended],
+            added=[*written.rows, *recorded.rows()],
         )
         found = statement.execute()
         if found is None:
@@ -131,8 +131,8 @@ def _refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> An
 
 
 @contextmanager
-def _write_around(run: Run, label: str, held: Change) -> Iterator[_Seen]:
-    seen, written = _Seen(), Entry(alone=False)
+def _write_around(run: Run, label: str, held: Change) -> Iterator[Seen]:
+    seen, written = Seen(), Entry(alone=False)
     with transaction.atomic():
         found = Statement(guard=held, answers=answers(run)).execute()
         if found is None:
@@ -144,27 +144,18 @@ def _write_around(run: Run, label: str, held: Change) -> Iterator[_Seen]:
                 yield seen
         finally:
             _open.reset(token)
-        if rows := recorded.rows():
-            Statement(added=rows).execute()
+        Statement(changes=recorded.ended, added=recorded.rows()).execute()
         recorded.announce()
 
 
-def add_step(step: Step) -> None:
-    """Add a step; inside an entry."""
+def add(*rows: Model) -> None:
+    """Add rows; inside an entry. One that is written alone takes them in this order, parents first."""
     current = _current()
     if current.alone:
-        current.steps.append(step)
+        current.rows.extend(rows)
     else:
-        step.save(force_insert=True)
-
-
-def add_calls(calls: Sequence[ToolCall]) -> None:
-    """Add calls to a step of the same entry."""
-    current = _current()
-    if current.alone:
-        current.calls.extend(calls)
-    else:
-        ToolCall.objects.bulk_create(calls)
+        for row in rows:
+            row.save(force_insert=True)
 
 
 def move_call(call: ToolCall, status: CallStatus, **changes: Any) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 from django.utils import timezone
 
 from agents.models import ToolCall
-from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.binding import call_digest, tool_context
+from agents.runtime.claiming import Terms, at_once, holding, judge_by_policy, mark
+from agents.runtime.execution import carry_out
+from agents.runtime.focus import why_outside
 from agents.runtime.journal import entry, move_call
 from agents.runtime.requesting import ask_people, make_preview
 from agents.runtime.stretch import Stretch
@@ -15,7 +18,7 @@ from agents.tools.results import Denied
 from agents.tools.spec import Effect, Tool
 from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
 from approvals.exceptions import Invalid
-from approvals.policy import Outcome, Verdict, evaluate
+from approvals.policy import Outcome, Verdict
 from traces.recorder import record
 
 MAX_CALLS = 64  # in one turn
@@ -34,13 +37,25 @@ class Judgement:
 
 
 def judge_all(stretch: Stretch) -> None:
-    """Take every proposed call through validation and policy, and ask people where the policy says so."""
+    """Take every proposed call through validation and policy, and ask people where the policy says so.
+
+    The first that a rule allows is claimed by the same write, where nothing is to be done before, and executed.
+    """
     proposed = [call for call in stretch.calls if call.status == CallStatus.PROPOSED]
     tainted = bool(stretch.run.taint_sources)
     # Checks and previews are the tools' code and may be slow: outside the transaction.
     judged = [(call, _judge(stretch, call, tainted=tainted)) for call in proposed]
+    asks = any(judgement.status == CallStatus.PENDING_APPROVAL for _, judgement in judged)
+    first = None if asks else _claimable(stretch, judged)
     now = timezone.now()
-    with entry(stretch.run, "judge", now=now, work_ms=stretch.lap()):
+    with entry(
+        stretch.run,
+        "judge",
+        now=now,
+        alone=not asks,
+        conditions=holding(stretch, Terms(first.arguments, first.digest)) if first else (),
+        work_ms=stretch.lap(),
+    ):
         for call, judgement in judged:
             tool = stretch.tools.get(call.tool)
             changes: dict[str, Any] = {
@@ -69,6 +84,20 @@ def judge_all(stretch: Stretch) -> None:
                     "why": judgement.message,
                 },
             )
+        if first is not None:
+            mark(stretch, first, now)
+    if first is not None:
+        carry_out(stretch, first)
+
+
+def _claimable(stretch: Stretch, judged: list[tuple[ToolCall, Judgement]]) -> ToolCall | None:
+    for call, judgement in judged:
+        if judgement.status == CallStatus.APPROVED:
+            tool = stretch.tools[call.tool]
+            free = not (stretch.run.requested or stretch.run.halted)
+            # An irreversible one waits for its slot first.
+            return call if free and tool.effect != Effect.IRREVERSIBLE and at_once(stretch, tool) else None
+    return None
 
 
 def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
@@ -86,6 +115,8 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             CallStatus.REFUSED,
             f"The arguments of {tool.name} must be one JSON object of at most {MAX_ARGUMENT_CHARS:,} characters.",
         )
+    if outside := why_outside(stretch, call, tool):
+        return Judgement(CallStatus.REFUSED, outside)
     if tool.permission and tool.permission not in stretch.run.subject.get("permissions", ()):
         return Judgement(
             CallStatus.DENIED, f"The customer or user you act for lacks the right {tool.permission!r}."
@@ -106,7 +137,7 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             "Exactly this call was denied before in this run. Don't propose it again.",
             digest,
         )
-    verdict = evaluate(as_action(stretch.run, tool, call.arguments, tainted=tainted), stretch.config.rules())
+    verdict = judge_by_policy(stretch, call, tool, call.arguments, tainted=tainted)
     rule = f"{verdict.rule} ({verdict.why})"
     match verdict.outcome:
         case Outcome.ALLOW:

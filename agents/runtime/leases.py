@@ -11,14 +11,26 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import Error, connection
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from agents import brakes
 from agents.models import Run
+from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
 
 log = structlog.get_logger(__name__)
+
+# One statement, which also tells what others want of the run: see `Run.halted`.
+CLAIM = f"""
+UPDATE agents_run SET status = 'running', fence = fence + 1, attempts = attempts + 1, lease_owner = %(owner)s,
+    lease_until = %(lease_until)s, wake_at = NULL, started_at = coalesce(started_at, %(now)s)
+FROM agents_agentversion version JOIN agents_agent agent ON agent.id = version.agent_id
+WHERE agents_run.id = %(id)s AND version.id = agents_run.version_id
+    AND agents_run.status IN ({", ".join(f"'{status}'" for status in sorted(CLAIMABLE_RUN))})
+    AND (lease_until IS NULL OR lease_until < %(now)s) AND (wake_at IS NULL OR wake_at <= %(now)s)
+RETURNING agents_run.*, agent.live_version_id,
+    EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND approvals_halt.agent IN ('', agent.name)) AS halted
+"""  # noqa: S608 -- its parts are constants
 
 _held: dict[UUID, int] = {}  # what this process works on, with the fence; only that is renewed
 
@@ -37,20 +49,12 @@ def lease_end(now: datetime) -> datetime:
 def claim(run_id: UUID, *, now: datetime) -> Run | None:
     """Take the run, if it can go on and nobody holds it; None else. Each claim raises the fence."""
     _keep_renewing()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    due = Q(wake_at=None) | Q(wake_at__lte=now)
-    claimed = Run.objects.filter(free, due, pk=run_id, status__in=CLAIMABLE_RUN).update(
-        status=RunStatus.RUNNING,
-        fence=F("fence") + 1,
-        attempts=F("attempts") + 1,
-        lease_owner=owner(),
-        lease_until=lease_end(now),
-        wake_at=None,
-        started_at=Coalesce("started_at", now),
-    )
-    if claimed != 1:
+    values = {"id": run_id, "now": now, "owner": owner(), "lease_until": lease_end(now)}
+    with brakes.passage(run_id, now=now) as free:
+        run = next(iter(Run.objects.raw(CLAIM, values)), None) if free else None
+    if run is None:
         return None
-    run = Run.objects.select_related("version__agent").get(pk=run_id)
+    run.version = version_of(run.version_id)
     _held[run_id] = run.fence  # last: what is held is worked on, else its lease would be renewed for nobody
     return run
 

@@ -69,15 +69,17 @@ def _as_json(data: Any) -> Any:
 
 
 @contextmanager
-def slot(tool: Tool) -> Iterator[None]:
-    """Few irreversible calls at a time, so that a crash leaves few in doubt."""
+def slot(tool: Tool, *, wait: bool = True) -> Iterator[bool]:
+    """Few irreversible calls at a time, so that a crash leaves few in doubt. Yields whether one is free."""
     if tool.effect != Effect.IRREVERSIBLE:
-        yield
+        yield True
         return
-    if not _effect_slots.acquire(blocking=False):
+    taken = _effect_slots.acquire(blocking=False)
+    if not taken and wait:
         give_back_connection()
-        _effect_slots.acquire()
+        taken = _effect_slots.acquire()
     try:
-        yield
+        yield taken
     finally:
-        _effect_slots.release()
+        if taken:
+            _effect_slots.release()

@@ -51,7 +51,8 @@ def ask_people(
 ) -> Approval:
     """Put a call to the people whom the verdict names; inside a journal entry."""
     run = stretch.run
-    return request_approval(
+    return _put(
+        stretch,
         Request(
             kind=Kind.ACTION,
             title=tool.in_words(call.arguments),
@@ -79,8 +80,6 @@ def ask_people(
             approvers=verdict.approvers,
             expires_in=verdict.expires or settings.APPROVAL_SECONDS,
         ),
-        actor=stretch.actor,
-        now=timezone.now(),
     )
 
 
@@ -90,7 +89,8 @@ def ask_what_happened(stretch: Stretch, call: ToolCall, tool: Tool | None) -> Ap
     `tool` is None where it is gone since.
     """
     run = stretch.run
-    return request_approval(
+    return _put(
+        stretch,
         Request(
             kind=Kind.RECONCILE,
             title=f"Find out whether this happened: {tool.in_words(call.arguments) if tool else call.tool}",
@@ -120,15 +120,14 @@ def ask_what_happened(stretch: Stretch, call: ToolCall, tool: Tool | None) -> Ap
             simulated=run.simulated,
             expires_in=NEVER,
         ),
-        actor=stretch.actor,
-        now=timezone.now(),
     )
 
 
 def ask_question(stretch: Stretch, question: str) -> Approval:
     """Put the planner's question to an operator; inside a journal entry."""
     run = stretch.run
-    return request_approval(
+    return _put(
+        stretch,
         Request(
             kind=Kind.QUESTION,
             title=question,
@@ -148,9 +147,13 @@ def ask_question(stretch: Stretch, question: str) -> Approval:
             simulated=run.simulated,
             expires_in=settings.APPROVAL_SECONDS,
         ),
-        actor=stretch.actor,
-        now=timezone.now(),
     )
+
+
+def _put(stretch: Stretch, request: Request) -> Approval:
+    approval = request_approval(request, actor=stretch.actor, now=timezone.now())
+    stretch.requests.append(approval)
+    return approval
 
 
 def make_preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:

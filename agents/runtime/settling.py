@@ -5,7 +5,10 @@ from typing import Any
 from django.utils import timezone
 
 from agents.models import StepKind, ToolCall
+from agents.runtime.claiming import Terms, at_once, holding, mark, objection_to
+from agents.runtime.execution import carry_out
 from agents.runtime.journal import entry, move_call
+from agents.runtime.performing import slot
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from approvals.models import Approval, Kind
@@ -14,20 +17,58 @@ from traces.recorder import Recorded, record, write_spans
 
 
 def settle(stretch: Stretch, call: ToolCall) -> None:
-    """Take over what was decided about a call, or what a person found out about one."""
+    """Take over what was decided about a call, or what a person found out about one.
+
+    A call that people approved is claimed by the same write, where nothing is to be done before, and executed.
+    """
     request = stretch.request_of(call)
     if request is None:
         raise ValueError(f"{call} is {call.status} without a request.")
-    now = timezone.now()
     if request.kind == Kind.RECONCILE:
         status, changes = _reconciled(call, request)
     elif request.status == ApprovalStatus.APPROVED:
         status, changes = CallStatus.APPROVED, {"arguments": request.arguments, "digest": request.digest}
     else:
         status, changes = _turned_down(request)
+    if status == CallStatus.APPROVED and request.kind == Kind.ACTION and _may_go_on(stretch, call, request):
+        with slot(stretch.tools[call.tool], wait=False) as free:
+            _store(stretch, call, request, status, changes, claimed=free)
+            if free:
+                carry_out(stretch, call)
+        return
+    _store(stretch, call, request, status, changes, claimed=False)
+
+
+def _may_go_on(stretch: Stretch, call: ToolCall, request: Approval) -> bool:
+    """Whether nothing speaks against claiming the call now, as it was approved."""
+    tool = stretch.tools.get(call.tool)
+    if tool is None or stretch.run.requested or stretch.run.halted or not at_once(stretch, tool):
+        return False
+    terms = Terms(request.arguments, request.digest, request)
+    return objection_to(stretch, call, tool, terms, timezone.now()) is None
+
+
+def _store(
+    stretch: Stretch,
+    call: ToolCall,
+    request: Approval,
+    status: CallStatus,
+    changes: dict[str, Any],
+    *,
+    claimed: bool,
+) -> None:
+    now = timezone.now()
     if status != CallStatus.APPROVED:
         changes["ended_at"] = now
-    with entry(stretch.run, "settle", now=now, work_ms=stretch.lap()):
+    terms = Terms(request.arguments, request.digest, request)
+    with entry(
+        stretch.run,
+        "settle",
+        now=now,
+        alone=True,
+        conditions=holding(stretch, terms) if claimed else (),
+        work_ms=stretch.lap(),
+    ):
         move_call(call, status, **changes)
         write_spans([_span(stretch, request)])
         record(
@@ -37,6 +78,8 @@ def settle(stretch: Stretch, call: ToolCall) -> None:
             run_id=stretch.run.pk,
             data={"tool": call.tool, "approval": str(request.pk)},
         )
+        if claimed:
+            mark(stretch, call, now)
 
 
 def take_answer(stretch: Stretch) -> None:

@@ -6,13 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
 from pydantic import ValidationError
 
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig
 from agents.guardrails.verification import Verification
-from agents.models import Run, Step, StepKind, ToolCall
+from agents.models import Run, Steering, Step, StepKind, ToolCall
+from agents.runtime.budgets import limits_of
 from agents.runtime.decide import Snapshot
+from agents.runtime.decide.progress import latest_plan
+from agents.runtime.journal import add
+from agents.runtime.lineage import STARTERS, agents_above, too_deep
 from agents.runtime.loops import loop_of
 from agents.runtime.verifying import check_answer
 from agents.states import CallStatus
@@ -25,6 +30,7 @@ from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus
 
 MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
+DOING = (StepKind.MODEL, StepKind.ANSWER)  # after which nothing is asked about a plan any more
 UNREADABLE = AgentConfig.model_validate(
     {"purpose": "unreadable", "instructions": "unreadable", "models": {"executor": "scripted:none"}}
 )
@@ -40,6 +46,10 @@ class Stretch:
     steps: list[Step]
     calls: list[ToolCall]
     requests: list[Approval] = field(default_factory=list)  # of this run, oldest first
+    knows_requests: bool = False
+    children: list[Run] = field(default_factory=list)  # runs that it started
+    steerings: list[Steering] = field(default_factory=list)  # of its plan, not taken in yet
+    above: tuple[str, ...] = ()  # agents of the runs that it works for
     halted: str = ""
     broken: str = ""  # why the run can't go on at all
     lap_from: float = field(default_factory=time.monotonic)
@@ -48,6 +58,15 @@ class Stretch:
     def load(cls, run: Run) -> "Stretch":
         """Read all that is stored of a claimed run."""
         broken, tools = "", {}
+        steps: list[Step] = []
+        calls: list[ToolCall] = []
+        if run.fence > 1:  # else nobody has held it before, and there are none
+            steps = list(run.steps.order_by("seq"))
+            calls = list(run.tool_calls.all())
+            step_of = {step.pk: step for step in steps}
+            for call in calls:
+                call.step = step_of[call.step_id]
+            calls.sort(key=lambda call: (call.step.seq, call.index))
         if run.attempts > MAX_ATTEMPTS:
             broken = f"{MAX_ATTEMPTS} times in a row, work on it stopped before a step was done."
         try:
@@ -57,12 +76,13 @@ class Stretch:
             config = run.version.parsed if isinstance(error, BadConfig) else UNREADABLE
             broken = f"The agent's configuration can't be used: {error}"
         return cls(
+            above=agents_above(run) if run.parent_id else (),
             run=run,
             config=config,
             tools=tools,
-            broken=broken,
-            steps=list(run.steps.order_by("seq")),
-            calls=list(run.tool_calls.select_related("step").order_by("step__seq", "index")),
+            broken=broken or too_deep(config, run),
+            steps=steps,
+            calls=calls,
         )
 
     @property
@@ -75,26 +95,44 @@ class Stretch:
         return f"agent:{self.agent}"
 
     def refresh(self) -> None:
-        """Read what others may have changed: requests to the run, emergency stops, decisions of people."""
-        self.run.requested = Run.objects.values_list("requested", flat=True).get(pk=self.run.pk)
-        try:
-            require_running(self.agent)
-            self.halted = ""
-        except Halted as halt:
-            self.halted = str(halt)
-        if self.awaits_people:
+        """Read what others may have changed and the last write did not tell: stops, and decisions of people."""
+        self.halted = ""
+        if self.run.halted or self.above:
+            try:
+                for agent in (self.agent, *self.above):
+                    require_running(agent)
+            except Halted as halt:
+                self.halted = str(halt)
+        if self.config.pattern in STARTERS:
+            self.children = list(self.run.children.order_by("part"))
+        if self.run.requested == "steer":
+            self.steerings = list(self.run.steerings.filter(taken_at=None))
+        if self.awaits_people and not self.knows_requests:
             self.requests = list(
                 Approval.objects.filter(run_id=self.run.pk)
                 .select_related("decision__user")
                 .order_by("requested_at")
             )
+            self.knows_requests = True
+
+    def look_again(self) -> None:
+        """Read anew what others may have changed, after a write found that they did."""
+        wanted = Run.objects.values_list("requested", "version__agent__live_version").get(pk=self.run.pk)
+        self.run.requested, self.run.live_version_id = wanted
+        self.run.halted = True  # or not: the next refresh finds out
+        self.knows_requests = False
 
     @property
     def awaits_people(self) -> bool:
         """Whether a request of this run may stand at the gate."""
         waiting = (CallStatus.PENDING_APPROVAL, CallStatus.UNKNOWN)
-        asked = bool(self.steps) and bool(self.steps[-1].payload.get("needs_clarification"))
-        return asked or any(call.status in waiting for call in self.calls)
+        at = latest_plan(self.steps)
+        plan = self.steps[at].payload if at is not None else {}
+        unapproved = self.config.plan.approve and not plan.get("approved_by")
+        asked = plan and not any(step.kind in DOING for step in self.steps[at:])
+        return bool(asked and (plan.get("needs_clarification") or unapproved)) or any(
+            call.status in waiting for call in self.calls
+        )
 
     def request_of(self, call: ToolCall) -> Approval | None:
         """The request that decides how `call` goes on: the latest of the kind that its status waits for."""
@@ -103,14 +141,15 @@ class Stretch:
         return mine[-1] if mine else None
 
     def question(self) -> Approval | None:
-        """The request that puts the latest plan's question."""
-        seq = self.steps[-1].seq if self.steps else 0
-        mine = [r for r in self.requests if r.kind == Kind.QUESTION and r.context.get("step") == seq]
+        """The request about the latest plan: what the planner asks, or whether the plan may be carried out."""
+        at = latest_plan(self.steps)
+        seq = self.steps[at].seq if at is not None else 0
+        mine = [r for r in self.requests if r.call_id is None and r.context.get("step") == seq]
         return mine[-1] if mine else None
 
     def snapshot(self) -> Snapshot:
         """What the decision needs."""
-        run, limits = self.run, self.config.limits
+        run, limits = self.run, limits_of(self.config, self.run)
         settled = {
             call.pk
             for call in self.calls
@@ -125,8 +164,15 @@ class Stretch:
             calls=self.calls,
             fence=run.fence,
             settled=settled,
+            later=self.later(),
             question=question.status if question else "",
-            requested=run.requested,
+            children=self.children,
+            links=len(self.config.chain),
+            fast_path=self.config.fast_path is not None,
+            approve_plan=self.config.plan.approve,
+            steered=bool(self.steerings),
+            success=run.success is not None and self.config.pattern != "router",
+            requested="" if run.requested == "steer" else run.requested,
             halted=self.halted,
             broken=self.broken,
             turns=run.turns,
@@ -146,15 +192,20 @@ class Stretch:
         """What the latest answer states, and which of it nothing that was read bears out."""
         return check_answer(self.run, self.config, self.tools, self.steps, self.calls)
 
+    def later(self) -> set[UUID]:
+        """The approved calls that are to be tried again, and not yet."""
+        now = timezone.now()
+        approved = (call for call in self.calls if call.status == CallStatus.APPROVED)
+        return {call.pk for call in approved if call.retry_at and call.retry_at > now}
+
     def call(self, call_id: UUID) -> ToolCall:
         return next(call for call in self.calls if call.pk == call_id)
 
     def add_step(self, kind: StepKind, payload: dict[str, Any], *, now: datetime, span_id: str = "") -> Step:
         """Add the next step; inside a journal entry."""
         seq = self.steps[-1].seq + 1 if self.steps else 1
-        step = Step.objects.create(
-            run=self.run, seq=seq, kind=kind, payload=payload, span_id=span_id, created_at=now
-        )
+        step = Step(run=self.run, seq=seq, kind=kind, payload=payload, span_id=span_id, created_at=now)
+        add(step)
         self.steps.append(step)
         return step
 

@@ -12,15 +12,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from agents.providers.base import ModelRequest, ModelResponse
 from agents.providers.scripted import Scripted
-from agents.runtime import ending, execution, journal, judging, recovery, settling, thinking
+from agents.runtime import (
+    claiming,
+    ending,
+    execution,
+    journal,
+    judging,
+    observing,
+    planning,
+    recovery,
+    settling,
+    turns,
+)
 from agents.tools.spec import Tool, ToolContext
 from tests import tools
+from traces.statement import Statement
 
-WRITERS = (thinking, judging, settling, execution, recovery, ending)
+WRITERS = (planning, turns, observing, judging, settling, claiming, execution, recovery, ending)
 
 _now = threading.local()  # .step: what the transaction of this thread belongs to
 
@@ -57,13 +70,25 @@ class Fate:
         """Watch every COMMIT of the engine, and every effect, of this process from now on."""
         commit = BaseDatabaseWrapper._commit  # type: ignore[attr-defined]
 
-        def watched(connection: Any) -> None:
+        def watched(wrapper: Any) -> None:
             step = getattr(_now, "step", "")
             self.reach(step, "before")
-            commit(connection)
+            commit(wrapper)
             self.reach(step, "after")
 
         BaseDatabaseWrapper._commit = watched  # type: ignore[attr-defined]
+        execute = Statement.execute
+
+        def written(statement: Statement) -> Any:
+            if connection.in_atomic_block:
+                return execute(statement)
+            step = getattr(_now, "step", "")
+            self.reach(step, "before")
+            answers = execute(statement)
+            self.reach(step, "after")
+            return answers
+
+        Statement.execute = written  # type: ignore[method-assign]
         for module in WRITERS:
             module.entry = entry  # type: ignore[attr-defined]
         for name in ("pay", "pay_once"):
@@ -105,7 +130,7 @@ def committing(step: str) -> Iterator[None]:
 
 
 @contextmanager
-def entry(run: Any, label: str, **values: Any) -> Iterator[None]:
+def entry(run: Any, label: str, **values: Any) -> Iterator[Any]:
     """`journal.entry`, whose COMMIT has the name `label`."""
-    with committing(label), journal.entry(run, label, **values):
-        yield
+    with committing(label), journal.entry(run, label, **values) as seen:
+        yield seen

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from agents.actions import cancel_run
@@ -20,7 +20,7 @@ from agents.models import Run, Step, ToolCall
 from agents.providers.base import ModelRequest, ModelResponse
 from agents.providers.routing import using
 from agents.providers.scripted import Script, Scripted
-from agents.runtime import ending, execution, journal
+from agents.runtime import claiming, ending, journal
 from agents.runtime.loop import advance
 from agents.tools.registry import load_tool
 from agents.tools.spec import ToolContext
@@ -315,7 +315,7 @@ def test_nothing_is_claimed_once_the_run_was_asked_to_end(
             cancel_run(run_id=run.pk, actor=world.operator())
         return real(run, label, **values)
 
-    monkeypatch.setattr(execution, "entry", late)
+    monkeypatch.setattr(claiming, "entry", late)
     publish(policy=ALLOW)
     run = world.carry_on(world.start())
     assert run.status == "cancelled"
@@ -352,14 +352,16 @@ def test_a_run_is_cancelled_while_its_call_is_approved(models: Any) -> None:
 def test_a_halt_waits_for_the_claim_that_did_not_see_it(
     models: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = journal.move_call
+    real = journal.entry
 
-    def late(call: ToolCall, status: Any, **changes: Any) -> None:
-        if status == "executing":
-            gate.hold()
-        real(call, status, **changes)
+    @contextmanager
+    def late(run: Run, label: str, **values: Any) -> Any:
+        with transaction.atomic():
+            with real(run, label, **values) as seen:
+                yield seen
+            gate.hold()  # claimed, and not committed
 
-    monkeypatch.setattr(execution, "move_call", late)
+    monkeypatch.setattr(claiming, "entry", late)
     publish(policy=ALLOW)
     first, second = world.start(), world.start()
     worker = Race(partial(advance, first.pk))

@@ -1,0 +1,177 @@
+"""Claiming a call: for one worker, once, and only while all that allowed it still holds."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from agents.exceptions import Changed
+from agents.models import ToolCall
+from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.journal import entry, move_call
+from agents.runtime.requesting import ask_people, ask_what_happened, make_preview
+from agents.runtime.stretch import Stretch
+from agents.runtime.versions import version_of
+from agents.states import CallStatus
+from agents.tools.breaker import breakers
+from agents.tools.spec import Tool
+from approvals.halts import NOT_HALTED
+from approvals.models import Approval
+from approvals.policy import RANK, Outcome, Verdict, evaluate, stricter
+from approvals.states import ApprovalStatus
+from traces.recorder import record
+from traces.statement import Condition
+
+Turned = tuple[CallStatus, str]  # what becomes of the call, and what the agent is told
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a call is to run with, and who allowed it."""
+
+    arguments: dict[str, Any]
+    digest: str
+    approval: Approval | None = None  # none: a rule
+
+
+def claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
+    """Whether the call is ours to execute now; if the re-check finds that it may not run, that is stored instead.
+
+    Raises Changed, with nothing claimed, where an emergency stop stands, a person wants the run to end or to
+    pause, or another policy is live than the one by which it was judged; LeaseLost where another worker was first.
+    """
+    now = timezone.now()
+    approval = Approval.objects.filter(pk=call.approval_id).first() if call.approval_id else None
+    terms = Terms(call.arguments, call.digest, approval)
+    objection = objection_to(stretch, call, tool, terms, now)
+    if objection is not None:
+        _turn_down(stretch, call, tool, objection, now)
+        return False
+    with entry(
+        stretch.run, "claim", now=now, alone=True, conditions=holding(stretch, terms), work_ms=stretch.lap()
+    ):
+        mark(stretch, call, now)
+    return True
+
+
+def mark(stretch: Stretch, call: ToolCall, now: datetime) -> None:
+    """Claim an approved call; inside an entry that is written alone, with the conditions of `holding`."""
+    move_call(
+        call,
+        CallStatus.EXECUTING,
+        claim_fence=stretch.run.fence,
+        attempts=call.attempts + 1,
+        started_at=now,
+        result=None,
+        retry_at=None,
+    )
+    record(
+        "tool_call.claimed",
+        actor=stretch.actor,
+        object_id=call.pk,
+        run_id=stretch.run.pk,
+        data={"tool": call.tool, "digest": call.digest, "attempt": call.attempts},
+    )
+
+
+def holding(stretch: Stretch, terms: Terms) -> list[Condition]:
+    """What must hold in the statement that claims: it was looked at before, and may have changed since."""
+    run = stretch.run
+    conditions = [
+        Condition("agents_run.requested = ''"),
+        Condition(
+            "(SELECT live_version_id FROM agents_agent WHERE id = %s) IS NOT DISTINCT FROM %s::bigint",
+            (run.version.agent_id, run.live_version_id),
+        ),
+        Condition(NOT_HALTED, (stretch.agent,)),
+    ]
+    if terms.approval is not None:
+        conditions.append(
+            Condition(
+                "EXISTS (SELECT 1 FROM approvals_approval WHERE id = %s AND status = 'approved' AND digest = %s)",
+                (terms.approval.pk, terms.digest),
+            )
+        )
+    return conditions
+
+
+def at_once(stretch: Stretch, tool: Tool) -> bool:
+    """Whether calls of the tool can go from their judgement straight to their claim: nothing is to be done between."""
+    aged = any(known.fresh_seconds for known in stretch.tools.values())
+    return not (aged or tool.cache_seconds or tool.rate_limit) and not breakers.unavailable_since(tool)
+
+
+def judge_by_policy(
+    stretch: Stretch, call: ToolCall, tool: Tool, arguments: dict[str, Any], *, tainted: bool
+) -> Verdict:
+    """What the run's policy says of the call, or the agent's live one, where that is stricter."""
+    run = stretch.run
+    action = as_action(run, tool, arguments, tainted=tainted)
+    verdict = evaluate(action, stretch.config.rules())
+    if run.live_version_id is not None and run.live_version_id != run.version_id:
+        verdict = stricter(verdict, evaluate(action, version_of(run.live_version_id).parsed.rules()))
+    return verdict
+
+
+def objection_to(
+    stretch: Stretch, call: ToolCall, tool: Tool, terms: Terms, now: datetime
+) -> Turned | Verdict | None:
+    """Why the call may not run after all: a status with what to tell the agent, or a verdict that asks more people."""
+    approval = terms.approval
+    if call_digest(stretch.run, tool, terms.arguments) != terms.digest or (
+        approval and approval.digest != terms.digest
+    ):
+        return (
+            CallStatus.DENIED,
+            "The tool changed after this call was approved, so the approval no longer holds.",
+        )
+    if approval is not None:
+        if approval.status != ApprovalStatus.APPROVED or approval.resolved_at is None:
+            return CallStatus.DENIED, f"The approval of this call is {approval.status}."
+        if approval.resolved_at + timedelta(seconds=settings.APPROVAL_USE_SECONDS) < now:
+            return (
+                CallStatus.EXPIRED,
+                "The approval of this call was too old when it could run. It did not happen.",
+            )
+    verdict = judge_by_policy(stretch, call, tool, terms.arguments, tainted=call.tainted)
+    if verdict.outcome is Outcome.DENY:
+        return CallStatus.DENIED, f"The policy denies this call now: {verdict.rule}"
+    if verdict.outcome is Outcome.REQUIRE and (approval is None or _is_weaker(approval, verdict)):
+        return verdict
+    return None
+
+
+def _is_weaker(approval: Approval, verdict: Verdict) -> bool:
+    """Whether the verdict asks for more people, or higher ones, than have decided."""
+    return approval.approvers < verdict.approvers or RANK.index(approval.role) < RANK.index(verdict.role)
+
+
+def _turn_down(
+    stretch: Stretch, call: ToolCall, tool: Tool, objection: Turned | Verdict, now: datetime
+) -> None:
+    if stretch.run.requested or stretch.run.halted:
+        raise Changed  # that comes first
+    preview = {}
+    if isinstance(objection, Verdict) and not call.may_have_happened:
+        preview = make_preview(tool, tool_context(call, agent=stretch.agent), call.arguments)
+    with entry(stretch.run, "claim", now=now, work_ms=stretch.lap()):
+        if call.may_have_happened:
+            words = objection.rule if isinstance(objection, Verdict) else objection[1]
+            move_call(call, CallStatus.UNKNOWN, error=f"It was tried, and may not be tried again: {words}")
+            ask_what_happened(stretch, call, tool)
+        elif isinstance(objection, Verdict):
+            approval = ask_people(stretch, call, tool, objection, call.digest, preview)
+            rule = f"{objection.rule} ({objection.why})"
+            move_call(call, CallStatus.PENDING_APPROVAL, approval=approval, rule=rule)
+        else:
+            status, message = objection
+            move_call(call, status, result={"type": str(status), "message": message}, ended_at=now)
+        record(
+            f"tool_call.{call.status}",
+            actor=stretch.actor,
+            object_id=call.pk,
+            run_id=stretch.run.pk,
+            data={"tool": call.tool, "digest": call.digest, "attempt": call.attempts},
+        )
