@@ -6,10 +6,11 @@ from typing import Any
 from django.utils import timezone
 
 from agents.models import StepKind, ToolCall
-from agents.providers.base import Finish, ProposedCall
+from agents.providers.base import Finish, Message, ProposedCall
 from agents.runtime import context
 from agents.runtime.asking import ask
-from agents.runtime.journal import entry
+from agents.runtime.focus import MARK, focus, visible
+from agents.runtime.journal import add, entry
 from agents.runtime.stretch import Stretch
 from agents.tools.validation import MAX_ARGUMENT_CHARS
 from traces.recorder import record, write_spans
@@ -18,18 +19,27 @@ from traces.storable import storable
 
 def take_turn(stretch: Stretch) -> None:
     """Have the executor take its next turn, and store what it said with the calls that it proposes."""
+    now_at = focus(stretch)
+    messages = context.conversation(stretch)
+    if now_at.note:
+        messages += (Message(role="user", text=now_at.note),)
+    schemas = context.tool_schemas(visible(now_at))
     answer = ask(
         stretch,
-        role="executor",
-        system=context.system_prompt(stretch, "executor", context.GATE_RULE),
-        messages=context.conversation(stretch),
-        tools=context.tool_schemas(stretch.tools),
+        role=now_at.role,
+        system=context.system_prompt(stretch, now_at.role, context.GATE_RULE),
+        messages=messages,
+        tools=(*schemas, MARK) if now_at.offers_mark else schemas,
     )
     response, now = answer.response, timezone.now()
     # A turn that was cut off may hold half a call: none of it is taken.
-    proposed = response.tool_calls if response.finish in (Finish.STOP, Finish.TOOL_CALLS) else ()
-    payload = {"text": storable(response.text), "finish": response.finish, "calls": len(proposed)}
-    with entry(stretch.run, "model", now=now, turns=stretch.run.turns + 1, **answer.usage):
+    taken = response.tool_calls if response.finish in (Finish.STOP, Finish.TOOL_CALLS) else ()
+    proposed, marks = now_at.take_marks(taken)
+    text = storable(response.text)
+    if marks.get("finished") and not proposed and not text.strip():
+        text = "This step is finished."
+    payload = {"text": text, "finish": response.finish, "calls": len(proposed), **marks}
+    with entry(stretch.run, "model", now=now, alone=True, turns=stretch.run.turns + 1, **answer.usage):
         step = stretch.add_step(StepKind.MODEL, payload, now=now, span_id=answer.recorded.span.pk)
         calls = []
         for index, call in enumerate(proposed):
@@ -46,8 +56,8 @@ def take_turn(stretch: Stretch) -> None:
                     created_at=now,
                 )
             )
-        ToolCall.objects.bulk_create(calls)
-        write_spans([answer.recorded])
+        add(*calls)
+        write_spans(answer.spans)
         record(
             "step.taken",
             actor=stretch.actor,

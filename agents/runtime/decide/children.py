@@ -15,7 +15,8 @@ def about_children(s: Snapshot) -> Action | None:
             return PassOn("cancel")
         return Wait(RunStatus.WAITING_RUNS, f"It ends as soon as {_runs(len(going))} that it started did.")
     if s.requested == "pause":
-        unasked = any(child.status != RunStatus.PAUSED and child.requested != "pause" for child in going)
+        resting = [child for child in going if child.status == RunStatus.PAUSED or child.requested]
+        unasked = len(resting) < len(going)
         return PassOn("pause") if unasked else None
     if s.halted:
         return None
