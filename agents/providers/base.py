@@ -58,6 +58,14 @@ class Usage:
     def total(self) -> int:
         return self.input + self.cache_read + self.cache_write + self.output
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input=self.input + other.input,
+            cache_read=self.cache_read + other.cache_read,
+            cache_write=self.cache_write + other.cache_write,
+            output=self.output + other.output,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:

@@ -53,20 +53,21 @@ def resolve(provider_name: str, *, base_url: str | None = None) -> Provider:
         return _scripted[-1]
     if provider_name not in PROVIDERS:
         raise UnknownProvider(f"There is no provider {provider_name!r}: use one of {', '.join(PROVIDERS)}.")
-    configured = settings.MODEL_ENDPOINTS.get(provider_name, {})
-    key, own_url = configured.get("api_key", ""), configured.get("base_url", "")
-    if base_url and not _same_host(base_url, own_url or _default_url(provider_name)):
-        key = ""
-    url = base_url or own_url
-    if not key and not url:
-        if not settings.SIMULATOR_URL:
-            names = f"{provider_name.upper()}_API_KEY, {provider_name.upper()}_BASE_URL or GATEHOUSE_SIMULATOR_URL"
-            raise ModelFailure(
-                FailureKind.INVALID_REQUEST, f"No endpoint is known for {provider_name}: set {names}."
-            )
-        suffix = "/v1" if provider_name == "openai" else ""
-        return _shared(provider_name, SIMULATOR_KEY, settings.SIMULATOR_URL + suffix, simulated=True)
-    return _shared(provider_name, key or NO_KEY, url, simulated=provider_name == "simulated")
+    return _shared(provider_name, *_address(provider_name, base_url))
+
+
+def host_of(provider_name: str, *, base_url: str | None = None) -> str:
+    """The host that `resolve` would reach, with its port; empty for answers that come from this process."""
+    if provider_name == "scripted":
+        return ""
+    return httpx2.URL(_address(provider_name, base_url)[1] or _default_url(provider_name)).netloc.decode()
+
+
+def preload() -> None:
+    """Load the SDKs of the providers that can be reached, so that no run waits for that."""
+    for name in ("anthropic", "openai"):
+        if settings.SIMULATOR_URL or any(settings.MODEL_ENDPOINTS.get(name, {}).values()):
+            _maker(name)
 
 
 @contextmanager
@@ -88,7 +89,27 @@ def close_all() -> None:
             _made.popitem()[1].close()
 
 
-def _shared(name: str, key: str, url: str, *, simulated: bool) -> Provider:
+def _address(provider_name: str, base_url: str | None) -> tuple[str, str, bool]:
+    """Key, URL (empty: the provider's own) and whether it is the simulator. Raises ModelFailure."""
+    configured = settings.MODEL_ENDPOINTS.get(provider_name, {})
+    key, own_url = configured.get("api_key", ""), configured.get("base_url", "")
+    if base_url and not _same_host(base_url, own_url or _default_url(provider_name)):
+        key = ""
+    url = base_url or own_url
+    if key or url:
+        return key or NO_KEY, url, provider_name == "simulated"
+    if not settings.SIMULATOR_URL:
+        names = (
+            f"{provider_name.upper()}_API_KEY, {provider_name.upper()}_BASE_URL or GATEHOUSE_SIMULATOR_URL"
+        )
+        raise ModelFailure(
+            FailureKind.INVALID_REQUEST, f"No endpoint is known for {provider_name}: set {names}."
+        )
+    suffix = "/v1" if provider_name == "openai" else ""
+    return SIMULATOR_KEY, settings.SIMULATOR_URL + suffix, True
+
+
+def _shared(name: str, key: str, url: str, simulated: bool) -> Provider:
     identity = (name, key, url, simulated)
     with _lock:
         if identity not in _made:

@@ -1,22 +1,33 @@
-"""One call of a model for a run: outside any transaction, and accounted before anything acts on the answer."""
+"""One question to a model for a run: outside any transaction, and accounted before anything acts on the answer.
 
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+Where an endpoint can't answer, the next of `fallback` is asked at once. Only when none could does the run wait for its
+next try (`ending.retry_or_fail`), without a worker. Each attempt is a span, and its tokens count, whatever came of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.utils import timezone
-
 from agents.config import ModelRef
-from agents.providers.base import FailureKind, Message, ModelFailure, ModelRequest, ModelResponse, ToolSchema
-from agents.providers.pricing import cost_usd
-from agents.providers.routing import UnknownProvider, resolve
-from agents.runtime.journal import give_back_connection
+from agents.models import Run
+from agents.providers.base import (
+    FailureKind,
+    Finish,
+    Message,
+    ModelFailure,
+    ModelRequest,
+    ModelResponse,
+    ToolSchema,
+)
+from agents.runtime.attempts import Heard, Tally, attempt
+from agents.runtime.fitting import DoesNotFit, fit
 from agents.runtime.stretch import Stretch
-from traces.models import SpanStatus
+from agents.runtime.window import correction
 from traces.recorder import Recorded
 
-MAX_TOKENS = 100_000_000  # that one call can have used
+SHORT_WAIT = 2.0  # s; an endpoint that asks for no more is waited for rather than replaced, once
+WRONG_IN_ITSELF = frozenset({400, 413, 422})  # HTTP: no other endpoint would take that request either
+SHORTER = "Your last answer was cut off at its length limit. Give it again, whole and much shorter."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +35,34 @@ class Answer:
     """What a model said, and what must be written down with it."""
 
     response: ModelResponse
-    recorded: Recorded  # the span of the call
+    recorded: Recorded  # the span of the call that brought the answer
+    spans: Sequence[Recorded]  # of all attempts, this one too: to be written
     usage: dict[str, Any]  # changes of the run's row
+    context: dict[str, Any]  # what the prompt filled: tokens, window, used (0 to 1), estimated, counted
+
+    @classmethod
+    def of(cls, stretch: Stretch, heard: Heard, tally: Tally) -> "Answer":
+        """The answer with all that led to it."""
+        usage = tally.changes(stretch.run) | {"work_ms": stretch.lap()}
+        return cls(heard.response, heard.recorded, tally.spans, usage, heard.context)
 
 
 class AskFailed(Exception):
-    """The model gave no answer; the span of the attempt is to be written all the same."""
+    """No model gave an answer that can be used; the spans of the attempts are to be written all the same.
 
-    def __init__(self, failure: ModelFailure, recorded: Recorded) -> None:
+    With `hand_over`, models did answer, and asking them again would not help: a person takes over.
+    """
+
+    def __init__(
+        self, failure: ModelFailure, run: Run, tally: Tally, *, role: str, hand_over: bool = False
+    ) -> None:
         super().__init__(str(failure))
         self.failure = failure
-        self.recorded = recorded
+        self.spans: Sequence[Recorded] = tally.spans
+        self.usage = tally.changes(run)  # changes of the run's row
+        self.waited_ms = round(tally.failed_ms)
+        self.role = role
+        self.hand_over = hand_over
 
 
 def ask(
@@ -44,113 +72,115 @@ def ask(
     system: str,
     messages: tuple[Message, ...],
     tools: tuple[ToolSchema, ...] = (),
-    output_schema: dict[str, Any] | None = None,
+    pinned: int = 1,
 ) -> Answer:
-    """Have the model of `role` answer. Raises AskFailed."""
+    """Have the model of `role` answer in words and calls. Raises AskFailed.
+
+    An answer may still have been cut off (`Finish.LENGTH`), or be a refusal (`Finish.REFUSED`): then `hear` has
+    tried what can be tried, and a person must take over.
+    """
+    tally = Tally()
+    heard = hear(stretch, tally, role=role, system=system, messages=messages, tools=tools, pinned=pinned)
+    return Answer.of(stretch, heard, tally)
+
+
+def hear(
+    stretch: Stretch,
+    tally: Tally,
+    *,
+    role: str,
+    system: str,
+    messages: tuple[Message, ...],
+    tools: tuple[ToolSchema, ...] = (),
+    output_schema: dict[str, Any] | None = None,
+    pinned: int = 1,
+) -> Heard:
+    """What the model of `role` responds, or one of its fallbacks; `tally` grows by all attempts. Raises AskFailed.
+
+    An answer that was cut off is asked for once more, shorter and with twice the room; what then comes is returned,
+    whole or not. A refusal is put once to the next fallback; if that refuses or fails too, the refusal stands.
+    Messages are cut where else the prompt would not fit, but for the first `pinned`.
+    """
     model = stretch.config.models.for_role(role)
+    try:
+        fitted = fit(
+            messages,
+            model=model,
+            system=system,
+            tools=tools,
+            output_schema=output_schema,
+            pinned=pinned,
+            correction=correction(stretch.steps) if role == "executor" else 1.0,
+        )
+    except DoesNotFit as error:
+        failure = ModelFailure(FailureKind.INVALID_REQUEST, str(error))
+        raise AskFailed(failure, stretch.run, tally, role=role, hand_over=True) from error
     request = ModelRequest(
         model=model.model,
         system=system,
-        messages=messages,
+        messages=fitted.messages,
         tools=tools,
         output_schema=output_schema,
-        max_tokens=model.max_tokens,
+        max_tokens=fitted.max_tokens,
         timeout=model.timeout,
+        stall=model.stall,
         metadata={
             "role": role,
             "run": str(stretch.run.pk),
             "attempt": str(stretch.run.attempts or 1),
         },
     )
-    give_back_connection()
-    started_at, simulated = timezone.now(), False
-    try:
-        provider = resolve(model.provider, base_url=model.base_url)
-        simulated = provider.simulated
-        response = provider.complete(request)
-        if response.usage.total > MAX_TOKENS:
-            raise ModelFailure(FailureKind.MALFORMED, "the answer claims an impossible number of tokens")
-    except (ModelFailure, UnknownProvider) as error:
-        failure = (
-            error
-            if isinstance(error, ModelFailure)
-            else ModelFailure(FailureKind.INVALID_REQUEST, str(error))
+    heard = _first_answer(stretch, tally, role, model, request)
+    if heard.response.finish is Finish.LENGTH:
+        roomier = replace(
+            request,
+            messages=(*request.messages, Message(role="user", text=SHORTER)),
+            max_tokens=max(request.max_tokens, min(2 * request.max_tokens, model.window - fitted.tokens)),
         )
-        recorded = _record(stretch, model, request, role, started_at, simulated=simulated)
-        recorded.span.status = SpanStatus.ERROR
-        recorded.span.error_type = failure.kind
-        recorded.span.preview = str(failure)
-        recorded.output = {"error": failure.kind, "message": str(failure)}
-        raise AskFailed(failure, recorded) from error
-    recorded = _record(stretch, model, request, role, started_at, simulated=simulated)
-    cost = cost_usd(model.provider, model.model, response.usage)
-    _add_response(recorded, response, cost)
-    run, usage = stretch.run, response.usage
-    return Answer(
-        response=response,
-        recorded=recorded,
-        usage={
-            "input_tokens": run.input_tokens + usage.input,
-            "output_tokens": run.output_tokens + usage.output,
-            "cache_read_tokens": run.cache_read_tokens + usage.cache_read,
-            "cache_write_tokens": run.cache_write_tokens + usage.cache_write,
-            "cost_usd": run.cost_usd + (cost or Decimal(0)),
-            "simulated": run.simulated or simulated,
-            "work_ms": stretch.lap(),
-        },
-    )
+        try:
+            heard = _first_answer(stretch, tally, role, model, roomier)
+        except AskFailed:
+            pass  # the one that was cut off stands
+    heard.context.update(fitted.use(heard.response.usage))
+    heard.recorded.span.attributes["gatehouse.context"] = heard.context
+    return heard
 
 
-def _record(
-    stretch: Stretch,
-    model: ModelRef,
-    request: ModelRequest,
-    role: str,
-    started_at: datetime,
-    *,
-    simulated: bool,
-) -> Recorded:
-    span = stretch.span(
-        f"chat {model.model}",
-        "chat",
-        started_at=started_at,
-        ended_at=timezone.now(),
-        provider=model.provider,
-        model=model.model,
-        simulated=simulated,
-        attributes={"gatehouse.role": role, "gen_ai.request.max_tokens": request.max_tokens},
-    )
-    body = {
-        "system_instructions": request.system,
-        "messages": [_message(message) for message in request.messages],
-        "tools": [tool.name for tool in request.tools],
-    }
-    return Recorded(span=span, input=body)
+def _first_answer(stretch: Stretch, tally: Tally, role: str, model: ModelRef, request: ModelRequest) -> Heard:
+    """The answer of the first endpoint that gives one."""
+    failures: list[ModelFailure] = []
+    refused: Heard | None = None
+    for place, endpoint in enumerate((model, *model.fallback)):
+        try:
+            heard = attempt(stretch, tally, role, endpoint, request, place)
+        except ModelFailure as failure:
+            failures.append(failure)
+            if refused is not None or _asks_no_other(failure, first=place == 0, run=stretch.run):
+                break
+            continue
+        if heard.response.finish is not Finish.REFUSED or refused is not None:
+            return heard
+        refused = heard
+    if refused is not None:
+        return refused
+    raise AskFailed(_together(failures), stretch.run, tally, role=role)
 
 
-def _message(message: Message) -> dict[str, Any]:
-    stored: dict[str, Any] = {"role": message.role, "text": message.text}
-    if message.tool_calls:
-        stored["tool_calls"] = [
-            {"name": call.name, "arguments": call.arguments} for call in message.tool_calls
-        ]
-    return stored
+def _asks_no_other(failure: ModelFailure, *, first: bool, run: Run) -> bool:
+    """Whether another endpoint is of no use, or this one is worth a short wait."""
+    if not first:
+        return False
+    if failure.kind == FailureKind.INVALID_REQUEST:
+        return failure.status in WRONG_IN_ITSELF
+    soon = failure.retry_after is not None and failure.retry_after <= SHORT_WAIT
+    return failure.kind == FailureKind.RATE_LIMIT and soon and run.attempts <= 1
 
 
-def _add_response(recorded: Recorded, response: ModelResponse, cost: Decimal | None) -> None:
-    span = recorded.span
-    span.input_tokens, span.output_tokens = response.usage.input, response.usage.output
-    span.cache_read_tokens, span.cache_write_tokens = response.usage.cache_read, response.usage.cache_write
-    span.cost_usd = cost
-    span.preview = response.text or ", ".join(call.name for call in response.tool_calls)
-    span.attributes |= {
-        "gen_ai.response.model": response.model,
-        "gen_ai.response.id": response.response_id,
-        "gen_ai.response.finish_reasons": [response.finish],
-    }
-    recorded.output = {
-        "text": response.text,
-        "tool_calls": [{"name": call.name, "arguments": call.arguments} for call in response.tool_calls],
-        "parsed": response.parsed,
-        "finish": response.finish,
-    }
+def _together(failures: list[ModelFailure]) -> ModelFailure:
+    """The failures of all endpoints as one: worth another try, and when, if one of them is."""
+    if len(failures) == 1:
+        return failures[0]
+    again = [failure for failure in failures if failure.retryable]
+    waits = [failure.retry_after or 0.0 for failure in again]
+    words = "; ".join(str(failure).rstrip(".") for failure in failures)
+    return ModelFailure((again or failures)[0].kind, f"{words}.", retry_after=min(waits, default=0.0) or None)

@@ -12,6 +12,7 @@ from agents.runtime.asking import AskFailed
 from agents.runtime.children import is_stale
 from agents.runtime.decide import Finish, Wait
 from agents.runtime.degrading import Retry, what_follows
+from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.dispatch import wake
 from agents.runtime.journal import entry, move_call
 from agents.runtime.requesting import ask_question
@@ -192,6 +193,11 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
         )
     if run.parent_id is not None:
         wake(run.parent_id)
+
+
+def _worked(stretch: Stretch, failed: AskFailed | None) -> int:
+    """The run's time at work, in ms. Time in which no model answered is waiting, like any other."""
+    return stretch.lap() - (failed.waited_ms if failed else 0)
 
 
 def _worked(stretch: Stretch, failed: AskFailed | None) -> int:

@@ -4,9 +4,9 @@ from typing import Any
 
 from agents.models import StepKind
 from agents.runtime import context
-from agents.runtime.asking import ask
 from agents.runtime.stretch import Stretch
-from agents.runtime.thinking import parsed, store
+from agents.runtime.structured import ask_structured
+from agents.runtime.thinking import store
 
 OBSERVATION_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -30,13 +30,13 @@ OBSERVE_DUTY = (
 
 def observe(stretch: Stretch) -> None:
     """Have the observer judge the executor's answer, and store its judgement."""
-    answer = ask(
+    answer, judgement = ask_structured(
         stretch,
         role="observer",
         system=context.system_prompt(stretch, "observer", OBSERVE_DUTY),
         messages=(context.transcript(stretch),),
-        output_schema=OBSERVATION_SCHEMA,
+        schema=OBSERVATION_SCHEMA,
+        pinned=0,
     )
-    judgement = parsed(answer, OBSERVATION_SCHEMA)
     judgement["confidence"] = min(1.0, max(0.0, judgement["confidence"]))
     store(stretch, StepKind.OBSERVE, judgement, answer, "run.observed", {"verdict": judgement["verdict"]})

@@ -4,9 +4,9 @@ from typing import Any
 
 from agents.models import StepKind
 from agents.runtime import context
-from agents.runtime.asking import ask
 from agents.runtime.stretch import Stretch
-from agents.runtime.thinking import parsed, store
+from agents.runtime.structured import ask_structured
+from agents.runtime.thinking import store
 from agents.tools.spec import Category
 
 PLAN_SCHEMA: dict[str, Any] = {
@@ -46,14 +46,13 @@ def make_plan(stretch: Stretch) -> None:
     catalogue = "\n".join(
         f"- {tool.name} ({tool.category}): {tool.description}" for tool in stretch.tools.values()
     )
-    answer = ask(
+    answer, plan = ask_structured(
         stretch,
         role="planner",
         system=context.system_prompt(
             stretch, "planner", f"{PLAN_DUTY}\n\n# Tools of the executor\n{catalogue}"
         ),
         messages=(context.task_message(stretch, with_plan=False),),
-        output_schema=PLAN_SCHEMA,
+        schema=PLAN_SCHEMA,
     )
-    plan = parsed(answer, PLAN_SCHEMA)
     store(stretch, StepKind.PLAN, plan, answer, "run.planned", {"goal": plan["goal"]})
