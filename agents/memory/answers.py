@@ -1,7 +1,5 @@
 """Answers that can be given again: to the same question, of the same agent version and subject."""
 
-import hashlib
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,15 +8,14 @@ from uuid import UUID
 from django.db.models import F, Func, IntegerField
 from pgvector.django import CosineDistance
 
-from agents.config import AnswerCache
-from agents.memory.embeddings import Embedded
+from agents.config import AnswerCache, Endpoint
+from agents.memory.embeddings import Embedded, embed
 from agents.memory.subjects import subject_digest
 from agents.models import CachedAnswer, Run
 from approvals.digest import digest_of
 
 CANDIDATES = 5
-
-_WORD = re.compile(r"\w+")
+PUNCTUATION = ".,;:!?()[]\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +30,13 @@ class Found:
 
 
 def normalised(question: str) -> str:
-    """The question as it is compared: neither case, spacing nor punctuation makes a difference."""
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", question).casefold()))
+    """The question as it is compared: neither case nor spacing makes a difference, nor how the sentence ends."""
+    return " ".join(unicodedata.normalize("NFKC", question).casefold().split()).rstrip("?!. ")
 
 
 def question_digest(run: Run) -> str:
     """SHA-256, in hex, of what the run was asked, and of the form in which it must answer."""
-    question = hashlib.sha256(normalised(run.input).encode("utf-8", "replace")).hexdigest()
-    return digest_of({"question": question, "success": run.success})
+    return digest_of({"question": normalised(run.input), "success": run.success})
 
 
 def find(*, run: Run, cache: AnswerCache, embedded: Embedded | None, now: datetime) -> Found | None:
@@ -53,7 +49,7 @@ def find(*, run: Run, cache: AnswerCache, embedded: Embedded | None, now: dateti
         version=run.version, subject_digest=subject_digest(run.subject), expires_at__gt=now
     )
     exact = mine.filter(question_digest=question_digest(run)).order_by("-created_at").first()
-    if exact is not None and normalised(exact.question):
+    if exact is not None:
         return _found(exact, 1.0)
     vector = embedded.vectors[0] if embedded else None
     if embedded is None or vector is None or cache.similarity >= 1 or run.success:
@@ -73,20 +69,21 @@ def find(*, run: Run, cache: AnswerCache, embedded: Embedded | None, now: dateti
 
 
 def keep(
-    *, run: Run, answer: str, cache: AnswerCache, embedded: Embedded | None, now: datetime
+    *, run: Run, answer: str, cache: AnswerCache, endpoint: Endpoint | None, now: datetime
 ) -> CachedAnswer:
-    """Store the answer of a run that may be given again; inside the entry that ends it.
+    """The answer of a run that may be given again, as a row. Added by the entry that ends the run.
 
+    As for memories, any model but the lexical default is asked for the vector later.
     Raises approvals' Invalid for a subject without a canonical form.
     """
-    vector = embedded.vectors[0] if embedded else None
-    return CachedAnswer.objects.create(
+    embedded = embed([run.input], endpoint=None) if endpoint is None else None
+    return CachedAnswer(
         version=run.version,
         subject_digest=subject_digest(run.subject),
         question=run.input,
         question_digest=question_digest(run),
-        embedding=vector,
-        embedded_by=embedded.by if embedded and vector else "",
+        embedding=embedded.vectors[0] if embedded else None,
+        embedded_by=embedded.by if embedded else "",
         answer=answer,
         run=run,
         created_at=now,
@@ -96,7 +93,8 @@ def keep(
 
 def _names(question: str) -> set[str]:
     """What of a question names one thing and no other: all that holds a digit."""
-    return {word for word in normalised(question).split() if any(char.isdigit() for char in word)}
+    words = (word.strip(PUNCTUATION) for word in normalised(question).split())
+    return {word for word in words if any(char.isdigit() for char in word)}
 
 
 def _found(row: CachedAnswer, similarity: float) -> Found:

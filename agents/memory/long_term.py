@@ -76,7 +76,7 @@ def recall(
 def remember(
     *, run: Run, text: str, tainted: bool, endpoint: Endpoint | None, keep: float, now: datetime
 ) -> Memory:
-    """Store what happened in a run, to be kept for `keep` (s); inside the entry that ends it, so exactly once.
+    """What happened in a run, as a row to be kept for `keep` (s). Added by the entry that ends the run: exactly once.
 
     The lexical default embeds at once. Any other model is asked later (`re_embedding`): nothing here waits for a
     network, and until then the memory is found by its words.
@@ -84,7 +84,7 @@ def remember(
     """
     text = storable(text[:MAX_CHARS])
     embedded = embed([text], endpoint=None) if endpoint is None else None
-    return Memory.objects.create(
+    return Memory(
         agent_id=run.version.agent_id,
         subject_digest=subject_digest(run.subject),
         kind=MemoryKind.EPISODIC,

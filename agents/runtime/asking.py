@@ -142,7 +142,9 @@ def hear(
         except AskFailed:
             pass  # the one that was cut off stands
     heard.context.update(fitted.use(heard.response.usage))
-    heard.recorded.span.attributes["gatehouse.context"] = heard.context
+    heard.recorded.span.attributes |= {
+        f"gatehouse.context.{name}": heard.context[name] for name in ("used", "tokens", "window")
+    }
     return heard
 
 

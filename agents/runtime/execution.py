@@ -10,15 +10,17 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from agents.exceptions import Changed, LeaseLost
+from agents.memory.stored_results import granted, set_apart
 from agents.models import ToolCall
 from agents.runtime import availability, freshness, lookups
 from agents.runtime.binding import tool_context
 from agents.runtime.claiming import claim
-from agents.runtime.journal import entry, give_back_connection, move_call
+from agents.runtime.journal import add, entry, give_back_connection, move_call
 from agents.runtime.performing import Attempt, perform, slot
 from agents.runtime.requesting import ask_what_happened
 from agents.runtime.stretch import Stretch
-from agents.states import CallStatus
+from agents.runtime.window import result_max
+from agents.states import FINAL_CALL, CallStatus
 from agents.tools.spec import Tool
 from traces.models import SpanStatus
 from traces.recorder import Recorded, record, write_spans
@@ -93,12 +95,14 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
         preview=attempt.error or tool.in_words(call.arguments),
         attributes={"gen_ai.tool.call.id": str(call.pk), "gatehouse.idempotency_key": call.idempotency_key},
     )
-    result = attempt.result | _edited(call)
+    result, apart = attempt.result | _edited(call), None
     retried = availability.may_retry(stretch, call, tool, attempt)
     again = retried or (
         attempt.status == CallStatus.UNKNOWN and tool.idempotent and call.attempts < MAX_ATTEMPTS
     )
     status = CallStatus.APPROVED if again else attempt.status
+    if status in FINAL_CALL and not tool.built_in:  # those bound their own results
+        result, apart = set_apart(call, result, limit=result_max(stretch.config), now=now)
     changes: dict[str, Any] = {"error": attempt.error, "span_id": span.pk}
     if attempt.fetched_at:
         changes["fetched_at"] = attempt.fetched_at
@@ -117,6 +121,8 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
     try:
         with entry(stretch.run, "result", now=now, alone=status != CallStatus.UNKNOWN, **run_changes):
             move_call(call, status, **changes)
+            if apart is not None:
+                add(apart)
             if status == CallStatus.UNKNOWN:
                 ask_what_happened(stretch, call, tool)
             write_spans([Recorded(span=span, input=call.arguments, output=result)])
@@ -130,6 +136,7 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
     except (LeaseLost, Changed) as lost:
         _tell_late(stretch, call, attempt)
         raise LeaseLost(f"{call} was taken over: {lost}") from lost
+    stretch.tools |= granted(stretch.tools, stretch.calls)
 
 
 def _tell_late(stretch: Stretch, call: ToolCall, attempt: Attempt) -> None:

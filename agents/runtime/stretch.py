@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig
 from agents.guardrails.verification import Verification
+from agents.memory.stored_results import granted
 from agents.models import Run, Steering, Step, StepKind, ToolCall
+from agents.runtime import recalled
 from agents.runtime.budgets import limits_of
 from agents.runtime.decide import Snapshot
 from agents.runtime.decide.progress import latest_plan
@@ -20,6 +22,7 @@ from agents.runtime.journal import add
 from agents.runtime.lineage import STARTERS, agents_above, too_deep
 from agents.runtime.loops import loop_of
 from agents.runtime.verifying import check_answer
+from agents.runtime.window import fold_until
 from agents.states import CallStatus
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
@@ -31,6 +34,7 @@ from traces.models import Span, SpanStatus
 
 MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
 DOING = (StepKind.MODEL, StepKind.ANSWER)  # after which nothing is asked about a plan any more
+ASIDE = (StepKind.RECALL, StepKind.SUMMARY)  # they change what a model is shown, not what is to be done
 UNREADABLE = AgentConfig.model_validate(
     {"purpose": "unreadable", "instructions": "unreadable", "models": {"executor": "scripted:none"}}
 )
@@ -72,6 +76,7 @@ class Stretch:
         try:
             config = run.version.parsed
             tools = tools_of(config)
+            tools |= granted(tools, calls)
         except (BadConfig, ValidationError) as error:  # a tool is gone, or this release no longer knows a key
             config = run.version.parsed if isinstance(error, BadConfig) else UNREADABLE
             broken = f"The agent's configuration can't be used: {error}"
@@ -158,9 +163,10 @@ class Stretch:
             and request.status != ApprovalStatus.PENDING
         }
         question = self.question()
+        answered_before, given_answer = recalled.given(self.steps)
         return Snapshot(
             pattern=self.config.pattern,
-            steps=self.steps,
+            steps=[step for step in self.steps if step.kind not in ASIDE],
             calls=self.calls,
             fence=run.fence,
             settled=settled,
@@ -184,6 +190,10 @@ class Stretch:
             max_cost_usd=limits.cost_usd,
             max_seconds=limits.seconds,
             confidence_min=self.config.guardrails.confidence_min,
+            recall_due=recalled.is_due(run, self.config, self.steps),
+            answered_before=answered_before,
+            given_answer=given_answer,
+            overfull=bool(fold_until(self.config, self.steps, self.calls)),
             loop=loop_of(self.steps, self.calls, repeats=limits.repeats),
             findings=[finding.text for finding in self.verification().findings],
         )

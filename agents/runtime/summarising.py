@@ -52,7 +52,9 @@ def summarise(stretch: Stretch) -> None:
     payload = {"text": storable(shortened(text, room)), "until": until, "by": by}
     now = timezone.now()
     with entry(stretch.run, "summary", now=now, **changes):
-        step = stretch.add_step(StepKind.SUMMARY, payload, now=now, span_id=spans[-1].span.pk if spans else "")
+        step = stretch.add_step(
+            StepKind.SUMMARY, payload, now=now, span_id=spans[-1].span.pk if spans else ""
+        )
         write_spans(spans)
         record(
             "step.summarised",

@@ -38,7 +38,13 @@ def take_turn(stretch: Stretch) -> None:
     text = storable(response.text)
     if marks.get("finished") and not proposed and not text.strip():
         text = "This step is finished."
-    payload = {"text": text, "finish": response.finish, "calls": len(proposed), **marks}
+    payload = {
+        "text": text,
+        "finish": response.finish,
+        "calls": len(proposed),
+        "context": answer.context,
+        **marks,
+    }
     with entry(stretch.run, "model", now=now, alone=True, turns=stretch.run.turns + 1, **answer.usage):
         step = stretch.add_step(StepKind.MODEL, payload, now=now, span_id=answer.recorded.span.pk)
         calls = []

@@ -8,7 +8,7 @@ from agents.states import RunStatus
 def about_recall(s: Snapshot) -> Action | None:
     """Look up what is remembered before anything is done, and end where the question was answered before."""
     if s.answered_before:
-        return Finish(RunStatus.COMPLETED, s.answered_before)
+        return Finish(RunStatus.COMPLETED, s.answered_before, output=s.given_answer)
     return Recall() if s.recall_due and not s.steps else None
 
 

@@ -64,6 +64,7 @@ class Snapshot:
     confidence_min: float = 0.6
     recall_due: bool = False  # what is remembered was not looked up yet
     answered_before: str = ""  # why the run is over, where its question was answered before
+    given_answer: str = ""  # then: the answer
     loop: str = ""  # how the run goes in circles, where it does
     findings: Sequence[str] = ()  # what its latest answer states and nothing that was read bears out
     overfull: bool = False  # the executor's next prompt fills too much of the window
