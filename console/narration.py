@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from agents.exceptions import BadConfig
+from agents.handover import granted_tools, in_words
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import may_change
 from agents.states import CallStatus, RunStatus
-from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
-from approvals.models import Kind
 from approvals.states import ApprovalStatus
+from traces.models import Event, Span, SpanStatus
 
 # The tone is a CSS class: `quiet` says nothing, `asks` wants a person, `good` is done, `bad` went wrong.
 RUN_WORDS: Mapping[str, tuple[str, str]] = {
@@ -82,8 +82,18 @@ class StepStory:
     """A step with its calls; `open` while one of them may still change."""
 
     step: Step
+    title: str
     calls: list[CallStory]
     open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked for something, when and why."""
+
+    who: str
+    at: datetime
+    reason: str
 
 
 def run_state(run: Run) -> tuple[str, str]:
@@ -93,33 +103,89 @@ def run_state(run: Run) -> tuple[str, str]:
 
 def tell_steps(run: Run, steps: list[Step]) -> list[StepStory]:
     """The steps as a person reads them. `steps` come from `run_steps`."""
-    tools = _tools(run)
+    tools = granted_tools(run)
     return [
         StepStory(
             step=step,
-            calls=[_tell_call(call, tools.get(call.tool)) for call in step.tool_calls.all()],
+            title=title_of(step),
+            calls=[_tell_call(call, tools) for call in step.tool_calls.all()],
             open=may_change(step),
         )
         for step in steps
     ]
 
 
-def plan_of(steps: list[Step]) -> Step | None:
-    """The latest plan among these steps."""
+def plan_goal(steps: list[Step]) -> str:
+    """What the plan in force is for, in the agent's words; empty without a plan."""
     plans = [step for step in steps if step.kind == StepKind.PLAN]
-    return plans[-1] if plans else None
+    return str(plans[-1].payload.get("goal", "")) if plans else ""
 
 
-def _tell_call(call: ToolCall, tool: Tool | None) -> CallStory:
+def asked_by(run: Run) -> Asked | None:
+    """Who cancelled or paused the run, where that is why it stands where it stands."""
+    names = {
+        RunStatus.CANCELLED: "run.cancel_requested",
+        RunStatus.PAUSED: "run.pause_requested",
+    }
+    name = f"run.{run.requested}_requested" if run.requested else names.get(RunStatus(run.status))
+    event = Event.objects.filter(run_id=run.pk, name=name).order_by("-pk").first() if name else None
+    if event is None:
+        return None
+    return Asked(event.actor.partition(":")[2] or event.actor, event.at, event.data.get("reason", ""))
+
+
+def unpriced_models(run: Run) -> list[str]:
+    """The models whose calls are in no cost, because no price of them is known."""
+    calls = Span.objects.filter(trace_id=run.trace_id, run_id=run.pk, operation="chat", cost_usd=None)
+    named = calls.exclude(status=SpanStatus.ERROR).values_list("provider", "model").distinct()
+    return sorted(f"{provider}:{model}" for provider, model in named)
+
+
+def title_of(step: Step) -> str:
+    """What a step was, in a line."""
+    payload, calls = step.payload, len(step.tool_calls.all())
+    match step.kind:
+        case StepKind.PLAN:
+            return "Made a plan"
+        case StepKind.MODEL if calls:
+            return "Proposed 1 call" if calls == 1 else f"Proposed {calls} calls"
+        case StepKind.MODEL:
+            return "Answered"
+        case StepKind.OBSERVE:
+            return f"Checked its work: {payload['verdict']}"
+        case StepKind.ANSWER:
+            return f"{payload.get('by') or 'A person'} answered"
+        case StepKind.ROUTE:
+            return f"Chose the way: {payload.get('route') or payload.get('path', '')}"
+        case StepKind.DELEGATE:
+            return f"Handed out {_parts(payload)} of the task"
+        case StepKind.GATHER:
+            return f"Took over what came of {_parts(payload)}"
+        case StepKind.RECALL:
+            found = len(payload.get("memories", ()))
+            return f"Remembered {found} thing{'' if found == 1 else 's'}" if found else "Remembered nothing"
+        case StepKind.SUMMARY:
+            return "Made room: summarised what was said before"
+        case StepKind.VERIFY:
+            return "Its answer was stopped: it states what nothing bears out"
+        case StepKind.MESSAGE:
+            return f"{payload.get('by') or 'Somebody'} said something to it"
+        case StepKind.STEER:
+            return f"{payload.get('by') or 'Somebody'} changed the plan: {payload.get('action', '')}"
+    return str(step.kind)
+
+
+def _parts(payload: dict[str, Any]) -> str:
+    count = len(payload.get("parts", ()))
+    return "1 part" if count == 1 else f"{count} parts"
+
+
+def _tell_call(call: ToolCall, tools: Mapping[str, Tool]) -> CallStory:
     tone, state = CALL_WORDS[call.status]
     approval = call.approval
-    if approval is not None and approval.kind == Kind.ACTION:
-        words = approval.title
-    else:
-        words = tool.in_words(call.arguments) if tool else f"Call {call.tool}"
     return CallStory(
         call=call,
-        words=words,
+        words=in_words(call, tools),
         tone=tone,
         state=state,
         asked=APPROVAL_WORDS[approval.status] if approval is not None else "",
@@ -147,10 +213,3 @@ def _edits(call: ToolCall) -> list[Change]:
         for name in names
         if before.get(name) != after.get(name)
     ]
-
-
-def _tools(run: Run) -> dict[str, Tool]:
-    try:
-        return tools_of(run.version.parsed)
-    except BadConfig:
-        return {}  # a tool of an old version is gone: its calls are told by name

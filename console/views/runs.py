@@ -1,6 +1,8 @@
 """Runs: the list, and one run as it happens."""
 
+import json
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -8,16 +10,19 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from agents.exceptions import MissingRun
-from agents.models import Agent, Run
+from agents.handover import HANDED_OVER, hand_over
+from agents.models import Agent, Run, Step, StepKind
 from agents.queries import find_runs, get_run, pending_approvals, pending_counts, run_steps, startable_agents
+from agents.runtime.decide.progress import progress
 from agents.states import CLAIMABLE_RUN, RunStatus
 from approvals.access import ADMIN, OPERATOR, Actor
 from console.htmx import render_page
-from console.narration import RUN_WORDS, plan_of, run_state, tell_steps
+from console.narration import RUN_WORDS, asked_by, plan_goal, run_state, tell_steps, unpriced_models
 from console.people.entry import actor_of, people_only
 from traces.queries.paging import BadCursor, newest_first
 
 PAGE_RUNS = 30
+MAX_TASK = 4000  # characters of a task that fit into a link
 STATUSES = [("open", "Not finished"), *((status, RUN_WORDS[status][1]) for status in RunStatus)]
 
 
@@ -65,7 +70,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """One run: where it stands and why, what it was asked, and what it did."""
     found = visible_run(request, run_id)
     steps = run_steps(found)
-    context = _head(found, actor_of(request)) | {"steps": tell_steps(found, steps), "plan": plan_of(steps)}
+    context = _head(found, steps, actor_of(request)) | {"steps": tell_steps(found, steps)}
     return render_page(request, page="runs/run.html", fragment="runs/_head.html", context=context)
 
 
@@ -93,19 +98,35 @@ def may_steer(actor: Actor) -> bool:
     return bool(actor.roles & {OPERATOR, ADMIN})
 
 
-def _head(found: Run, actor: Actor) -> dict[str, object]:
+def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
     tone, state = run_state(found)
     steering = may_steer(actor) and not found.requested
+    children = found.children.select_related("version__agent").order_by("part", "created_at")
     return {
         "run": found,
         "tone": tone,
         "state": state,
-        "has_outcome": bool(found.output or found.summary),
+        "asked_by": asked_by(found),
+        "handed_over": found.status in HANDED_OVER,
+        "account": hand_over(found, steps) if found.is_final else None,
+        "again": _start_again(found) if found.status in HANDED_OVER and may_steer(actor) else "",
+        "unpriced": unpriced_models(found) if found.is_final else [],
+        "has_observer": any(step.kind == StepKind.OBSERVE for step in steps),
+        "goal": plan_goal(steps),
+        "plan": progress(steps),
+        "children": [RunLine(child, *run_state(child), 0) for child in children],
         "pending": pending_approvals(found),
         "may_cancel": steering and not found.is_final,
         "may_pause": steering and found.status in CLAIMABLE_RUN,
         "may_resume": steering and found.status == RunStatus.PAUSED,
     }
+
+
+def _start_again(found: Run) -> str:
+    """A filled form for the same task, with room for a note."""
+    task = f"{found.input[:MAX_TASK]}\n\nNote: "
+    subject = json.dumps(found.subject, ensure_ascii=False) if found.subject else ""
+    return "/runs/start?" + urlencode({"agent": found.version.agent.name, "input": task, "subject": subject})
 
 
 def listed_from(query: QueryDict, cursor: str | None) -> str:
