@@ -14,6 +14,7 @@ from ninja.responses import Status
 from pydantic import Field
 
 from agents import actions
+from agents.handover import HANDED_OVER, Deed, HandOver, hand_over
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import find_runs, get_run
 from agents.states import FINAL_RUN, CallStatus, RunStatus
@@ -25,6 +26,8 @@ from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
 from console.api.shapes import (
     Because,
+    DeedOut,
+    HandOverOut,
     RunIn,
     RunList,
     RunOut,
@@ -163,7 +166,10 @@ def run_url(run_id: UUID) -> str:
 
 def shape_run(run: Run) -> RunOut:
     """A run as the API and `runs start --json` tell it."""
-    return shape_runs([run])[0]
+    shown = shape_runs([run])[0]
+    if run.status in HANDED_OVER:
+        shown.handover = _shape_handover(hand_over(run))
+    return shown
 
 
 def shape_runs(runs: Collection[Run]) -> list[RunOut]:
@@ -173,6 +179,35 @@ def shape_runs(runs: Collection[Run]) -> list[RunOut]:
     for approval_id, run_id in pending.order_by("requested_at", "pk").values_list("pk", "run_id"):
         waiting[run_id].append(approval_id)
     return [_shape(run, waiting[run.pk]) for run in runs]
+
+
+def _shape_handover(handed: HandOver) -> HandOverOut:
+    def deeds(several: list[Deed]) -> list[DeedOut]:
+        return [
+            DeedOut(
+                tool_call=deed.call.pk,
+                tool=deed.call.tool,
+                status=CallStatus(deed.call.status),
+                words=deed.words,
+                result=deed.result,
+            )
+            for deed in several
+        ]
+
+    return HandOverOut(
+        asked=handed.asked,
+        on_behalf_of=dict(handed.on_behalf_of),
+        why=handed.why,
+        done=deeds(handed.done),
+        found=deeds(handed.found),
+        in_doubt=deeds(handed.in_doubt),
+        not_done=deeds(handed.not_done),
+        open_steps=handed.open_steps,
+        unsupported=handed.unsupported,
+        last_words=handed.last_words,
+        people_said=handed.people_said,
+        next=handed.next,
+    )
 
 
 def _load(run_id: UUID, actor: Actor) -> Run:

@@ -54,6 +54,33 @@ class Usage(Schema):
     turns: int
 
 
+class DeedOut(Schema):
+    """A tool call in words, and what came of it."""
+
+    tool_call: UUID
+    tool: str
+    status: CallStatus
+    words: str
+    result: str = Field(description="What came back, or why it was not done.")
+
+
+class HandOverOut(Schema):
+    """A run for the person who takes it over."""
+
+    asked: str
+    on_behalf_of: dict[str, Any]
+    why: str = Field(description="Why it stopped.")
+    done: list[DeedOut] = Field(description="Effects on the world.")
+    found: list[DeedOut] = Field(description="What it looked up, the latest.")
+    in_doubt: list[DeedOut] = Field(description="Nobody knows whether these were done.")
+    not_done: list[DeedOut]
+    open_steps: list[str] = Field(description="Of its plan.")
+    unsupported: list[str] = Field(description="What its answer states and nothing that it read bears out.")
+    last_words: str = Field(description="Of the agent: not checked, and not to be passed on as they are.")
+    people_said: list[str]
+    next: list[str] = Field(description="What a person can do.")
+
+
 class RunOut(Schema):
     """A run as it stands."""
 
@@ -67,6 +94,9 @@ class RunOut(Schema):
     usage: Usage
     cost_usd: float
     pending_approvals: list[UUID] = Field(description="What people must decide before it goes on.")
+    handover: HandOverOut | None = Field(
+        default=None, description="With one run that was escalated, failed, looped or reached a limit."
+    )
     trace_id: str
     conversation: str
     simulated: bool = Field(description="Its models were played, not asked.")
