@@ -79,7 +79,7 @@ def focus(stretch: Stretch) -> Focus:
             note="The request is simple: look up what it needs and answer it. Do nothing else.",
         )
     plan = progress(stretch.steps)
-    tools, note = stretch.tools, _form(stretch)
+    tools, note = stretch.tools, form_of(stretch)
     if not plan:
         return Focus(tools=tools, note=note)
     if current_step(plan) is None:
@@ -158,7 +158,7 @@ def _of_link(stretch: Stretch) -> Focus:
             for name, tool in stretch.tools.items()
             if tool.built_in or tool.category in link.categories
         },
-        note=_joined(note, _form(stretch) if number == len(chain) else ""),
+        note=_joined(note, form_of(stretch) if number == len(chain) else ""),
         payload={"link": number},
     )
 
@@ -186,7 +186,7 @@ def _standing(plan: Sequence[PlanStep]) -> str:
     return "Where the plan stands:\n" + "\n".join(lines)
 
 
-def _form(stretch: Stretch) -> str:
+def form_of(stretch: Stretch) -> str:
     """What is said of the form of the answer, where the task gives one."""
     if stretch.run.success is None:
         return ""

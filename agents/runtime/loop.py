@@ -13,33 +13,54 @@ from django.utils import timezone
 from agents.exceptions import Changed, LeaseLost
 from agents.models import Run
 from agents.runtime import (
+    children,
+    concluding,
+    delegating,
     ending,
     execution,
+    hearing,
     judging,
     leases,
     observing,
     planning,
     recovery,
+    remembering,
+    replanning,
+    routing,
     settling,
+    summarising,
     turns,
     verifying,
 )
 from agents.runtime.asking import AskFailed
 from agents.runtime.decide import (
     Action,
+    Aggregate,
     Ask,
+    AskPlan,
     CallModel,
+    Conclude,
+    Delegate,
+    DropSteps,
     Execute,
     Finish,
     Freeze,
+    Gather,
     Judge,
     Observe,
+    PassOn,
     Pause,
     Plan,
+    Recall,
     Recover,
     RetryLater,
+    Route,
     Settle,
+    Summarise,
     TakeAnswer,
+    TakePlan,
+    TakeSteering,
+    Triage,
     Verify,
     Wait,
     next_action,
@@ -90,7 +111,12 @@ def _perform(stretch: Stretch, action: Action) -> None:
         case Plan():
             planning.make_plan(stretch)
         case CallModel():
+            hearing.take_messages(stretch)
             turns.take_turn(stretch)
+        case Recall():
+            remembering.recall(stretch)
+        case Summarise():
+            summarising.summarise(stretch)
         case Judge():
             judging.judge_all(stretch)
         case Settle(call):
@@ -117,3 +143,25 @@ def _perform(stretch: Stretch, action: Action) -> None:
             ending.pause(stretch)
         case Finish():
             ending.finish(stretch, action)
+        case Triage():
+            routing.triage(stretch)
+        case Route():
+            routing.route(stretch)
+        case Delegate():
+            delegating.delegate(stretch)
+        case Gather():
+            children.gather(stretch)
+        case Aggregate(may_delegate):
+            delegating.aggregate(stretch, may_delegate=may_delegate)
+        case PassOn(what):
+            children.pass_on(stretch, what)
+        case AskPlan():
+            replanning.ask_plan(stretch)
+        case TakePlan():
+            replanning.take_plan(stretch)
+        case TakeSteering():
+            replanning.take_steering(stretch)
+        case DropSteps(numbers):
+            replanning.drop_steps(stretch, numbers)
+        case Conclude():
+            concluding.conclude(stretch)

@@ -3,7 +3,9 @@
 from typing import Any
 
 from agents.models import StepKind
+from agents.providers.base import Message
 from agents.runtime import context
+from agents.runtime.budgets import left
 from agents.runtime.stretch import Stretch
 from agents.runtime.structured import ask_structured
 from agents.runtime.thinking import store
@@ -24,6 +26,11 @@ PLAN_SCHEMA: dict[str, Any] = {
                     "categories": {
                         "type": "array",
                         "items": {"enum": [str(category) for category in Category]},
+                        "description": "Of the tools that the step needs; empty: it needs none.",
+                    },
+                    "optional": {
+                        "type": "boolean",
+                        "description": "The task is done without it, if less well: left out when the budget is short.",
                     },
                 },
                 "required": ["title", "categories"],
@@ -38,7 +45,10 @@ PLAN_SCHEMA: dict[str, Any] = {
     "required": ["goal", "steps", "needs_clarification"],
     "additionalProperties": False,
 }
-PLAN_DUTY = "Make a short plan of steps with the categories of tools that each needs. Don't do the task."
+PLAN_DUTY = (
+    "Make a short plan of steps with the categories of tools that each needs. The executor sees only the tools of the "
+    "step that it is at. Keep within what is left to use, and mark what can be left out as optional. Don't do the task."
+)
 
 
 def make_plan(stretch: Stretch) -> None:
@@ -52,7 +62,18 @@ def make_plan(stretch: Stretch) -> None:
         system=context.system_prompt(
             stretch, "planner", f"{PLAN_DUTY}\n\n# Tools of the executor\n{catalogue}"
         ),
-        messages=(context.task_message(stretch, with_plan=False),),
+        messages=(context.task_message(stretch, with_plan=False), *_standing(stretch)),
         schema=PLAN_SCHEMA,
     )
     store(stretch, StepKind.PLAN, plan, answer, "run.planned", {"goal": plan["goal"]})
+
+
+def _standing(stretch: Stretch) -> tuple[Message, ...]:
+    """What is left to use, and what was done already."""
+    words = f"Left to use: {left(stretch.config, stretch.run).in_words()}."
+    said = [Message(role="user", text=words)]
+    if any(step.kind == StepKind.MODEL for step in stretch.steps):
+        said.insert(0, context.transcript(stretch))
+        wish = "Plan anew what is still to be done; don't repeat what is done."
+        said.append(Message(role="user", text=wish))
+    return tuple(said)

@@ -6,13 +6,14 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from agents import brakes, sessions
 from agents.models import Run, ToolCall
 from agents.runtime.dispatch import wake
 from agents.runtime.execution import MAX_ATTEMPTS
 from agents.runtime.journal import entry, move_call
 from agents.runtime.requesting import ask_what_happened
 from agents.runtime.stretch import Stretch
-from agents.states import WAITING_RUN, CallStatus, RunStatus
+from agents.states import FINAL_RUN, WAITING_RUN, CallStatus, RunStatus
 from agents.tools.spec import Effect
 from approvals.actions import expire_due
 from approvals.models import Approval
@@ -55,17 +56,24 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     anybody hearing of it. It only wakes: the claim decides who works.
     """
     expire_due(now=now)
+    sessions.sweep(limit=limit)
     halted = set(standing_halts().values_list("agent", flat=True))
     frozen = Q() if "" in halted else Q(version__agent__name__in=halted)
     idle = Q(lease_until=None) | Q(lease_until__lt=now)
-    stranded = Q(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    stranded = Q(status=RunStatus.RUNNING) | Q(status=RunStatus.QUEUED, wake_at=None)
     due = Q(status=RunStatus.WAITING_RETRY, wake_at__lte=now)
     # One that is to end, but has a call in doubt, waits for a person like any other.
     in_doubt = Exists(ToolCall.objects.filter(run_id=OuterRef("pk"), status=CallStatus.UNKNOWN))
     requested = ~Q(requested="") & Q(status__in=WAITING_RUN) & ~in_doubt
-    moving = Run.objects.filter(idle & (stranded | due | requested)).order_by("created_at")
+    # One that is to end waits for the runs that it started, once they were asked to end too.
+    below = Run.objects.filter(parent=OuterRef("pk")).exclude(status__in=FINAL_RUN)
+    asked = Exists(below) & ~Exists(below.filter(requested=""))
+    requested &= ~(Q(status=RunStatus.WAITING_RUNS) & asked)
+    over = Q(status=RunStatus.WAITING_RUNS) & ~Exists(below)
+    moving = Run.objects.filter(idle & (stranded | due | requested | over)).order_by("created_at")
     if halted:
         moving = moving.exclude(frozen, requested="")  # a run may be cancelled while it is halted, no more
+    moving, limit = brakes.without_held_back(moving), brakes.sweep_limit(limit)
     run_ids = list(moving.values_list("pk", flat=True)[:limit]) + _decided(limit)
     for run_id in run_ids:
         wake(run_id)
@@ -80,8 +88,11 @@ def _decided(limit: int) -> list[UUID]:
         run__status=RunStatus.WAITING_APPROVAL,
         status__in=[CallStatus.PENDING_APPROVAL, CallStatus.UNKNOWN],
     )
+    # A question, or a plan that is to be approved, hangs on no call.
     asking = Run.objects.filter(
-        ~Exists(pending.filter(run_id=OuterRef("pk"))), status=RunStatus.WAITING_INPUT
+        ~Exists(pending.filter(run_id=OuterRef("pk"))),
+        Q(status=RunStatus.WAITING_INPUT)
+        | Q(status=RunStatus.WAITING_APPROVAL, version__config__plan__approve=True),
     )
     return [
         *calls.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit],
