@@ -8,9 +8,11 @@ from django.db import transaction
 from django.utils import timezone
 from pydantic import ValidationError
 
+from agents import rates, sessions
 from agents.advice import unknown_arguments
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState
+from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run
 from agents.runtime.dispatch import wake
 from agents.states import CLAIMABLE_RUN, RunStatus
@@ -18,7 +20,6 @@ from agents.tools.registry import tools_of
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
 from approvals.digest import digest_of
 from approvals.exceptions import NotAllowed
-from traces.models import Span
 from traces.recorder import record
 from traces.storable import storable
 
@@ -34,9 +35,11 @@ def start_run(
     actor: Actor | None = None,
     trusted_input: bool = False,
 ) -> Run:
-    """Queue a run of the agent's live version. Raises UnknownAgent, BadInput.
+    """Queue a run of the agent's live version. Raises UnknownAgent, BadInput, RateLimited, OtherSubject, ConversationFull.
 
     `trusted_input`: a person of the team wrote the input; else what the run proposes is tainted from the start.
+    `conversation`: runs of the agent under one key are turns of one session. While an earlier one goes on the run
+    waits for it; where the agent takes messages in, that going run is told instead, and returned.
     """
     version = (
         AgentVersion.objects.select_related("agent")
@@ -47,39 +50,38 @@ def start_run(
         known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
         raise UnknownAgent(f"There is no agent {agent!r}. Agents: {known}.")
     _check_input(version, input)
-    now = timezone.now()
+    now, subject, conversation = timezone.now(), storable(subject or {}), storable(conversation)
     with transaction.atomic():
-        run = Run.objects.create(
+        rates.require_agent_and_user(version=version, subject=subject, actor=actor, now=now)
+        columns: dict[str, Any] = {
+            "subject": subject,
+            "conversation": conversation,
+            "task_type": storable(task_type),
+            "metadata": storable(metadata or {}),
+            "started_by": actor.user if actor else None,
+            "taint_sources": [] if trusted_input else ["input"],
+        }
+        if not conversation:
+            return queue_run(version=version, input=input, now=now, actor=actor, **columns)
+        session = sessions.join(version=version, key=conversation, subject=subject, actor=actor, now=now)
+        rates.require_session(session, limit=version.parsed.rates.session, now=now)
+        going = sessions.going_run(session)
+        if (session.messages or session.previous_id) and trusted_input:
+            columns["taint_sources"] = ["conversation"]  # what was said and read before comes with it
+        at = sessions.add_message(session, now=now)
+        if going is not None and version.parsed.conversations.busy == "take_in":
+            sessions.say(going, text=input, actor=actor, trusted=trusted_input, at=at)
+            return going
+        transaction.on_commit(lambda: sessions.let_next_begin(session.pk))
+        return queue_run(
             version=version,
-            input=storable(input),
-            subject=storable(subject or {}),
-            conversation=storable(conversation),
-            task_type=storable(task_type),
-            metadata=storable(metadata or {}),
-            started_by=actor.user if actor else None,
-            taint_sources=[] if trusted_input else ["input"],
-            created_at=now,
+            input=input,
+            now=at,
+            actor=actor,
+            session=session,
+            wake_at=sessions.NEVER,
+            **columns,
         )
-        Span.objects.create(
-            id=run.root_span_id,
-            trace_id=run.trace_id,
-            name=f"invoke_agent {agent}",
-            operation="invoke_agent",
-            started_at=now,
-            run_id=run.pk,
-            agent=agent,
-            agent_version=version.number,
-            preview=run.input[:300],
-        )
-        record(
-            "run.started",
-            actor=str(actor or "system"),
-            object_id=run.pk,
-            run_id=run.pk,
-            data={"agent": agent},
-        )
-        transaction.on_commit(lambda: wake(run.pk))
-    return run
 
 
 def cancel_run(*, run_id: UUID, actor: Actor, reason: str = "") -> Run:
@@ -193,6 +195,7 @@ def _request(run_id: UUID, what: str, *, actor: Actor, reason: str = "") -> Run:
             raise WrongState(f"Run {run.pk} is {run.status}: there is nothing to {what}.")
         if run.status == RunStatus.PAUSED:
             _queue(run)
+        # Whatever it waits for, the time to end or to pause has come.
         Run.objects.filter(pk=run.pk).update(
             requested=what, wake_at=None if run.status != "waiting_retry" else timezone.now()
         )
@@ -209,8 +212,14 @@ def _request(run_id: UUID, what: str, *, actor: Actor, reason: str = "") -> Run:
 
 
 def _queue(run: Run) -> None:
-    Run.objects.filter(pk=run.pk, status=run.status).update(status=RunStatus.QUEUED, reason="")
+    session_id = run.session_id
+    wake_at = sessions.NEVER if session_id else None  # a turn goes on when it is the first that isn't over
+    Run.objects.filter(pk=run.pk, status=run.status).update(
+        status=RunStatus.QUEUED, reason="", wake_at=wake_at
+    )
     run.status = RunStatus.QUEUED
+    if session_id:
+        transaction.on_commit(lambda: sessions.let_next_begin(session_id))
 
 
 def _lock(run_id: UUID, actor: Actor) -> Run:

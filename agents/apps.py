@@ -7,6 +7,11 @@ class AgentsConfig(AppConfig):
 
     def ready(self) -> None:
         from agents.runtime.dispatch import wake_decided
+        from agents.sessions import turn_ended
+        from agents.memory.re_embedding import wake_for
         from traces.recorder import subscribe
 
         subscribe("approval.", wake_decided)
+        subscribe("run.", turn_ended)
+        for event in ("agent.published", "memory.remembered", "answer.kept"):
+            subscribe(event, wake_for)

@@ -43,6 +43,28 @@ class WrongState(AgentError):
     code = "wrong_state"
 
 
+class OtherSubject(AgentError):
+    """The conversation belongs to somebody else."""
+
+    code = "other_subject"
+
+
+class ConversationFull(AgentError):
+    """The conversation has as many messages as it may have."""
+
+    code = "conversation_full"
+
+
+class RateLimited(AgentError):
+    """Too many at once. Nothing was begun; `retry_after` (s) says when it can be."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class LeaseLost(Exception):
     """Another worker has taken the run over: whatever this one knows is stale, and it must write nothing more."""
 

@@ -5,6 +5,9 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
+from agents import brakes, closing
+from agents.memory import re_embedding
+from agents.models import Agent
 from agents.runtime import loop, recovery
 from agents.runtime.journal import give_back_connection
 
@@ -20,5 +23,38 @@ def sweep() -> None:
     """Wake what should be moving and isn't."""
     try:
         recovery.sweep(now=timezone.now())
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="agents.upkeep", ignore_result=True)
+def upkeep() -> None:
+    """What need not be done at once: trip breakers, close conversations in which nobody says anything."""
+    now = timezone.now()
+    try:
+        brakes.check(now=now)
+        closing.close_idle(now=now)
+        for agent in re_embedding.due_agents(now=now):
+            re_embedding.wake(agent.name)
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="agents.summarise_session", ignore_result=True)
+def summarise_session(session_id: str) -> None:
+    """Have a model tell a conversation that was closed."""
+    try:
+        closing.summarise(UUID(session_id))
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="agents.embed_memories", ignore_result=True)
+def embed_memories(agent: str) -> None:
+    """Give the agent's memories vectors of its present model."""
+    try:
+        found = Agent.objects.select_related("live_version").filter(name=agent).first()
+        if found is not None:
+            re_embedding.re_embed(agent=found, now=timezone.now())
     finally:
         give_back_connection()

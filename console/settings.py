@@ -151,9 +151,17 @@ SWEEP_SECONDS = float(os.environ.get("GATEHOUSE_SWEEP_SECONDS", "2"))
 CELERY_BEAT_SCHEDULE = {
     # A sweep that nobody took in time is not missed: the next one finds the same.
     "sweep": {"task": "agents.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
+    "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
 }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
 EFFECT_SLOTS = int(os.environ.get("GATEHOUSE_EFFECT_SLOTS", "6"))
+# Breakers of the whole system. Above this share of escalated runs, of so many that ended within an hour, at most
+# REDUCED_RUNS work at a time; above so many times the cost of the usual hour, no new run begins.
+ESCALATION_RATE, ESCALATION_RUNS = 0.2, 20
+REDUCED_RUNS = int(os.environ.get("GATEHOUSE_REDUCED_RUNS", "25"))
+COST_TIMES = 2.0
+# What the usual hour is taken to cost at least (USD), so that a quiet system may have a busy hour.
+COST_FLOOR_USD = float(os.environ.get("GATEHOUSE_COST_FLOOR_USD", "10"))
 # An approval that was granted must be used within this time (s), or the call expires.
 APPROVAL_USE_SECONDS = 3600
 # How long an operator has to decide where the rule does not say (s); then the call expires, which denies it.

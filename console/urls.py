@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
+from console.views import breaker
 from console.views.decision import decision, edit, preview
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
@@ -23,6 +24,7 @@ urlpatterns = [
     path("sign-out", sign_out, name="sign-out"),
     path("halt", halt, name="halt"),
     path("halt/lift", lift, name="lift-halt"),
+    path("breakers/<slug:name>/lift", breaker.lift, name="lift-breaker"),
     path("inbox", inbox, name="inbox"),
     path("inbox/queue", queue),
     path("inbox/first", first),

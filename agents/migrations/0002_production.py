@@ -3,6 +3,8 @@
 import django.contrib.postgres.indexes
 import django.contrib.postgres.search
 import django.db.models.deletion
+import django.db.models.functions.comparison
+import django.db.models.functions.text
 import pgvector.django.vector
 from django.conf import settings
 from django.db import migrations, models
@@ -405,6 +407,23 @@ class Migration(migrations.Migration):
                 name="run_session",
             ),
         ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                django.db.models.functions.text.MD5(
+                    django.db.models.functions.comparison.Cast("subject", models.TextField())
+                ),
+                models.F("created_at"),
+                condition=models.Q(("subject", {}), _negated=True),
+                name="run_subject",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", False)), fields=["ended_at"], name="run_ended"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="run",
             constraint=models.CheckConstraint(
@@ -485,6 +504,14 @@ class Migration(migrations.Migration):
             model_name="conversation",
             index=models.Index(
                 condition=models.Q(("closed_at__isnull", True)), fields=["last_at"], name="conversation_idle"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="conversation",
+            index=models.Index(
+                condition=models.Q(("closed_at__isnull", True)),
+                fields=["subject_digest"],
+                name="conversation_subject",
             ),
         ),
         migrations.AddIndex(

@@ -34,6 +34,9 @@ class Conversation(models.Model):
         indexes = [
             models.Index(fields=["last_at"], name="conversation_idle", condition=Q(closed_at__isnull=True)),
             models.Index(fields=["agent", "key", "-opened_at"], name="conversation_key"),
+            models.Index(
+                fields=["subject_digest"], name="conversation_subject", condition=Q(closed_at__isnull=True)
+            ),
         ]
 
     def __str__(self) -> str:

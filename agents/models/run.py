@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import MD5, Cast
 
 from agents.models.agent import AgentVersion
 from agents.models.conversation import Conversation
@@ -72,6 +73,13 @@ class Run(models.Model):
             models.Index(
                 fields=["session", "created_at"], name="run_session", condition=Q(session__isnull=False)
             ),
+            models.Index(
+                MD5(Cast("subject", models.TextField())),
+                "created_at",
+                name="run_subject",
+                condition=~Q(subject={}),
+            ),
+            models.Index(fields=["ended_at"], name="run_ended", condition=Q(ended_at__isnull=False)),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status"),

@@ -15,7 +15,7 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from pydantic import ConfigDict, Field
 
-from agents.exceptions import AgentError, UnknownAgent
+from agents.exceptions import AgentError, RateLimited, UnknownAgent
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Stale
 
 log = structlog.get_logger(__name__)
@@ -35,6 +35,9 @@ CODES: dict[str, tuple[int, str]] = {
     "halted": (409, "An emergency stop stands"),
     "invalid": (422, "What was sent can't be used"),
     "bad_input": (422, "What was sent can't be used"),
+    "other_subject": (409, "This belongs to somebody else"),
+    "conversation_full": (409, "No more fits in"),
+    "rate_limited": (429, "Too many at once"),
     "bad_config": (422, "The configuration can't be used"),
 }
 
@@ -75,6 +78,9 @@ class ProblemOut(Schema):
     status: int
     detail: str
     errors: list[FieldError] | None = Field(default=None, description="Each place that is wrong.")
+    retry_after: int | None = Field(
+        default=None, description="With rate_limited: seconds, as in Retry-After."
+    )
     digest: str | None = Field(
         default=None, description="With stale_digest: the digest of what stands there now."
     )
@@ -94,6 +100,8 @@ def answer(problem: Problem) -> HttpResponse:
     response = HttpResponse(json.dumps(content), status=problem.status, content_type=MEDIA_TYPE)
     if problem.status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="Gatehouse"'
+    if "retry_after" in problem.extra:
+        response["Retry-After"] = str(problem.extra["retry_after"])
     return response
 
 
@@ -109,6 +117,8 @@ def problem_of(error: Exception) -> Problem:
                 extra["digest"] = error.digest
             if isinstance(error, AlreadyResolved):
                 extra["resolved"] = error.status
+            if isinstance(error, RateLimited):
+                extra["retry_after"] = error.retry_after
             errors = error.errors if isinstance(error, Invalid | AgentError) else []
             if isinstance(error, UnknownAgent):
                 errors = [{"path": ["agent"], "message": str(error)}]

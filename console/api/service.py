@@ -7,7 +7,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from pydantic.json_schema import models_json_schema
 
-from console.api import agents, approvals, halts, runs, traces
+from console.api import agents, approvals, breakers, halts, runs, traces
 from console.api.auth import Token
 from console.api.bodies import JsonBody
 from console.api.problems import MEDIA_TYPE, ProblemOut, install
@@ -31,6 +31,7 @@ WRITING = {
     400: "Not JSON in UTF-8",
     409: "Settled before, changed since it was shown, or not possible in this state",
     413: "More than 2 MB",
+    429: "Too many at once; Retry-After says when to come again",
     415: "Not application/json",
 }
 
@@ -72,5 +73,6 @@ install(api)
 api.add_router("/runs", runs.router)
 api.add_router("/approvals", approvals.router)
 api.add_router("/halt", halts.router)
+api.add_router("/breakers", breakers.router)
 api.add_router("/traces", traces.router)
 api.add_router("/agents", agents.router)

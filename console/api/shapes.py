@@ -136,7 +136,11 @@ class ToolCallOut(Schema):
     rule: str
     tainted: bool
     approval: UUID | None
+    attempts: int = Field(description="How often it was tried, each time with the same key.")
     result: Any = Field(description="What the agent was told: type, and data or message.")
+    fetched_at: datetime | None = Field(
+        description="How old its data is, where the tool keeps lookups for a while."
+    )
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -222,6 +226,16 @@ class HaltOut(Schema):
     halted_at: datetime
 
 
+class BreakerOut(Schema):
+    """A brake on the whole system that a figure of the last hour tripped; it stands until it is lifted."""
+
+    name: str
+    reason: str = Field(description="The figure and the limit, in words.")
+    figure: float
+    limit: float
+    tripped_at: datetime
+
+
 class SpanOut(Schema):
     """A piece of work, as OpenTelemetry names it."""
 
@@ -305,6 +319,13 @@ class ApprovalList(Schema):
     """A page of approvals."""
 
     items: list[ApprovalOut]
+    next: str | None
+
+
+class BreakerList(Schema):
+    """All breakers that stand."""
+
+    items: list[BreakerOut]
     next: str | None
 
 

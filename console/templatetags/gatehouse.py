@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import QuerySet
 from django.templatetags.static import static
@@ -16,6 +17,8 @@ from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
 from approvals.models import Halt
 from approvals.queries import pending_queue, standing_halts
 from console.characters import reveal
+from traces.alerts.breakers import standing
+from traces.models import Breaker
 
 register = template.Library()
 
@@ -163,6 +166,18 @@ def may_halt(user: User | AnonymousUser) -> bool:
 def waiting_count(user: User) -> int:
     """How many requests wait for a person."""
     return pending_queue(Actor(user)).count()
+
+
+@register.simple_tag
+def standing_breakers() -> QuerySet[Breaker]:
+    """The breakers of the whole system that hold now."""
+    return standing()
+
+
+@register.simple_tag
+def reduced_runs() -> int:
+    """How many runs work at a time while too many are escalated."""
+    return settings.REDUCED_RUNS
 
 
 @register.simple_tag

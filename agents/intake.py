@@ -1,0 +1,59 @@
+"""Taking a task in: the rows of a run that waits for a worker."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from agents.models import AgentVersion, Conversation, Run
+from agents.runtime.dispatch import wake
+from approvals.access import Actor
+from traces.models import Span
+from traces.recorder import record
+from traces.storable import storable
+
+PREVIEW_CHARS = 300
+
+
+def queue_run(
+    *,
+    version: AgentVersion,
+    input: str,
+    now: datetime,
+    actor: Actor | None = None,
+    session: Conversation | None = None,
+    **columns: Any,
+) -> Run:
+    """Add a run with its root span and its first event; inside a transaction, after whose commit it is woken.
+
+    `columns` are of the run: subject, conversation, task_type, metadata, taint_sources, wake_at, started_by.
+    """
+    run = Run.objects.create(
+        version=version, input=storable(input), session=session, created_at=now, **columns
+    )
+    Span.objects.create(
+        id=run.root_span_id,
+        trace_id=run.trace_id,
+        name=f"invoke_agent {version.agent.name}",
+        operation="invoke_agent",
+        started_at=now,
+        run_id=run.pk,
+        agent=version.agent.name,
+        agent_version=version.number,
+        preview=run.input[:PREVIEW_CHARS],
+    )
+    record(
+        "run.started",
+        actor=str(actor or "system"),
+        object_id=run.pk,
+        run_id=run.pk,
+        data={"agent": version.agent.name} | ({"session": str(session.pk)} if session else {}),
+    )
+    _wake_after_commit(run.pk, run.wake_at)
+    return run
+
+
+def _wake_after_commit(run_id: UUID, wake_at: datetime | None) -> None:
+    if wake_at is None:
+        transaction.on_commit(lambda: wake(run_id))

@@ -1,0 +1,29 @@
+"""Taking in what was said to a run while it goes on: at its next turn, as a step of its own."""
+
+from django.utils import timezone
+
+from agents.models import Message, StepKind
+from agents.runtime.journal import entry
+from agents.runtime.stretch import Stretch
+from traces.recorder import record
+
+SOURCE = "message"  # of taint
+
+
+def take_messages(stretch: Stretch) -> None:
+    """Add a step for each message that the run of a session was sent, in order; what outsiders wrote taints it."""
+    run = stretch.run
+    if run.session_id is None:
+        return
+    said = list(Message.objects.filter(run=run, taken_at=None).order_by("said_at", "pk"))
+    if not said:
+        return
+    now, sources = timezone.now(), list(run.taint_sources)
+    if SOURCE not in sources and not all(message.trusted for message in said):
+        sources.append(SOURCE)
+    with entry(run, "message", now=now, taint_sources=sources, work_ms=stretch.lap()):
+        Message.objects.filter(pk__in=[message.pk for message in said]).update(taken_at=now)
+        for message in said:
+            payload = {"text": message.text, "by": message.said_by, "trusted": message.trusted}
+            step = stretch.add_step(StepKind.MESSAGE, payload, now=now)
+            record("step.heard", actor=stretch.actor, object_id=str(step.seq), run_id=run.pk)

@@ -1,0 +1,1 @@
+"""What watches the figures of the whole system."""
