@@ -103,6 +103,9 @@ class Site:
 
     def close(self) -> None:
         """End everything that was started, the servers last, and remove the sockets."""
+        for name, process in self.processes.items():
+            if name not in {"postgres", "valkey"}:
+                process.terminate()
         for name in reversed(self.processes):
             how = signal.SIGINT if name == "postgres" else signal.SIGTERM
             stop_child(self.processes[name], by=how, seconds=8)
