@@ -105,6 +105,13 @@ class AgentConfig(Strict):
             raise ValueError("the keys plan and fast_path are for the pattern plan_execute.")
         return self
 
+    def model_of(self, role: str) -> ModelRef:
+        """The model that plays `role`, with no more room than `limits.step_tokens` leave it."""
+        model = self.models.for_role(role)
+        if model.window <= self.limits.step_tokens:
+            return model
+        return model.model_copy(update={"window": self.limits.step_tokens})
+
     def rules(self) -> list[Rule]:
         """The policy as the gate knows it."""
         return [rule.rule() for rule in self.policy]

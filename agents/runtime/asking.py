@@ -50,11 +50,19 @@ class Answer:
 class AskFailed(Exception):
     """No model gave an answer that can be used; the spans of the attempts are to be written all the same.
 
-    With `hand_over`, models did answer, and asking them again would not help: a person takes over.
+    With `hand_over`, models did answer, or can't be asked at all: asking again would not help, and a person takes
+    over. With `over_limit`, because a step would pass what it may use.
     """
 
     def __init__(
-        self, failure: ModelFailure, run: Run, tally: Tally, *, role: str, hand_over: bool = False
+        self,
+        failure: ModelFailure,
+        run: Run,
+        tally: Tally,
+        *,
+        role: str,
+        hand_over: bool = False,
+        over_limit: bool = False,
     ) -> None:
         super().__init__(str(failure))
         self.failure = failure
@@ -63,6 +71,7 @@ class AskFailed(Exception):
         self.waited_ms = round(tally.failed_ms)
         self.role = role
         self.hand_over = hand_over
+        self.over_limit = over_limit
 
 
 def ask(
@@ -101,7 +110,7 @@ def hear(
     whole or not. A refusal is put once to the next fallback; if that refuses or fails too, the refusal stands.
     Messages are cut where else the prompt would not fit, but for the first `pinned`.
     """
-    model = stretch.config.models.for_role(role)
+    model = stretch.config.model_of(role)
     try:
         fitted = fit(
             messages,
@@ -113,8 +122,13 @@ def hear(
             correction=correction(stretch.steps) if role == "executor" else 1.0,
         )
     except DoesNotFit as error:
-        failure = ModelFailure(FailureKind.INVALID_REQUEST, str(error))
-        raise AskFailed(failure, stretch.run, tally, role=role, hand_over=True) from error
+        limit = stretch.config.limits.step_tokens
+        too_large = model.window == limit
+        words = f"Its next step alone would use more than its {limit:,} tokens: {error}" if too_large else str(error)
+        failure = ModelFailure(FailureKind.INVALID_REQUEST, words)
+        raise AskFailed(
+            failure, stretch.run, tally, role=role, hand_over=True, over_limit=too_large
+        ) from error
     request = ModelRequest(
         model=model.model,
         system=system,

@@ -30,7 +30,7 @@ def summarise(stretch: Stretch) -> None:
     ends because there was no summary.
     """
     until = fold_until(stretch.config, stretch.steps, stretch.calls)
-    room = capacity(stretch.config.models.executor) // SHARE
+    room = capacity(stretch.config.model_of("executor")) // SHARE
     spans: list[Recorded] = []
     changes: dict[str, Any] = {"work_ms": stretch.lap()}
     text, by = "", "summariser"

@@ -45,7 +45,7 @@ def fold_until(config: AgentConfig, steps: Sequence[Step], calls: Sequence[ToolC
     are left to fold. The latest turn always stays as it is.
     """
     use = _latest_use(steps)
-    limit = config.context.summarise_at * capacity(config.models.executor)
+    limit = config.context.summarise_at * capacity(config.model_of("executor"))
     if not use:
         return 0
     factor, latest = correction(steps), _latest_turn(steps)
