@@ -16,8 +16,12 @@ from agents.advice import confirmation, loosened, warnings
 from agents.comparison import compare
 from agents.exceptions import AgentError
 from agents.forms import GUARDRAILS, LIMITS, ROLES, AgentForm
+from agents.memory.admin import MemoryAdmin
 from agents.models import Agent, AgentVersion, Run, Step, ToolCall
+from agents.prices_admin import PriceAdmin
 from traces.admin import History, ReadOnly
+
+__all__ = ["AgentAdmin", "MemoryAdmin", "PriceAdmin"]
 
 
 @admin.register(Agent)

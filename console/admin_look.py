@@ -29,6 +29,8 @@ SECTIONS: list[dict[str, Any]] = [
         "title": "Set up",
         "items": [
             _entry("Agents", "smart_toy", "agents_agent"),
+            _entry("Prices", "payments", "agents_price"),
+            _entry("Memories", "psychology", "agents_memory"),
             _entry("People", "group", "auth_user"),
             _entry("Roles", "badge", "auth_group"),
             _entry("API tokens", "key", "console_apitoken"),

@@ -1,8 +1,10 @@
 """The Celery application. A message only says "look at this run": losing one loses nothing."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -15,3 +17,11 @@ if app.conf.broker_url.startswith("redis"):
     # such messages while the broker goes away ends with an error instead of connecting anew.
     app.conf.broker_transport_options |= {"ack_emulation": False}
 app.autodiscover_tasks(["agents"])
+
+
+@worker_init.connect
+def _preload(**kwargs: Any) -> None:
+    """Load what models are reached with before the first run comes: it takes a second or more."""
+    from agents.providers.routing import preload
+
+    preload()
