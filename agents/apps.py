@@ -6,9 +6,9 @@ class AgentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from agents.memory.re_embedding import wake_for
         from agents.runtime.dispatch import wake_decided
         from agents.sessions import turn_ended
-        from agents.memory.re_embedding import wake_for
         from traces.recorder import subscribe
 
         subscribe("approval.", wake_decided)

@@ -63,7 +63,7 @@ def find(*, run: Run, cache: AnswerCache, embedded: Embedded | None, now: dateti
     )
     for row in near:
         similarity = 1 - row.distance
-        if similarity >= cache.similarity and _names(row.question) == _names(run.input):
+        if similarity >= cache.similarity and names(row.question) == names(run.input):
             return _found(row, similarity)
     return None
 
@@ -91,7 +91,7 @@ def keep(
     )
 
 
-def _names(question: str) -> set[str]:
+def names(question: str) -> set[str]:
     """What of a question names one thing and no other: all that holds a digit."""
     words = (word.strip(PUNCTUATION) for word in normalised(question).split())
     return {word for word in words if any(char.isdigit() for char in word)}

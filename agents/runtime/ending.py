@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from agents.exceptions import Changed
 from agents.models import StepKind
+from agents.runtime import remembering
 from agents.runtime.accounts import account_of
 from agents.runtime.asking import AskFailed
 from agents.runtime.children import is_stale
 from agents.runtime.decide import Finish, Wait
-from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.dispatch import wake
 from agents.runtime.journal import entry, move_call
@@ -148,7 +148,12 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
     observations = [step.payload for step in stretch.steps if step.kind == StepKind.OBSERVE]
     checked = stretch.verification()
     open_calls = [call for call in stretch.calls if call.status not in FINAL_CALL]
-    alone = action.status == RunStatus.COMPLETED and not open_calls  # then nothing is asked, either
+    spoken = texts[-1] if texts and not is_kept_back(stretch.steps) else ""
+    output = spoken if action.output is None else action.output
+    told = observations[-1]["summary"] if observations else account_of(stretch.calls)
+    kept = remembering.to_keep(stretch, action, output=output, summary=action.summary or told, now=now)
+    # Then nothing is asked, either.
+    alone = action.status == RunStatus.COMPLETED and not open_calls and not kept
     with entry(
         run,
         "finish",
@@ -156,11 +161,8 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
         alone=alone,
         status=action.status,
         reason=action.reason,
-        output=action.output
-        if action.output is not None
-        else (texts[-1] if texts and not is_kept_back(stretch.steps) else ""),
-        summary=action.summary
-        or (observations[-1]["summary"] if observations else account_of(stretch.calls)),
+        output=output,
+        summary=action.summary or told,
         confidence=observations[-1]["confidence"] if observations else action.confidence,
         ended_at=now,
         requested="",
@@ -173,6 +175,7 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
             move_call(call, CallStatus.CANCELLED, ended_at=now, result=result)
         if not alone:
             cancel_for_run(run.pk, actor=stretch.actor, now=now)
+        remembering.keep(stretch, kept)
         if failed is not None:
             write_spans(failed.spans)
         if checked.checked:
@@ -193,11 +196,6 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
         )
     if run.parent_id is not None:
         wake(run.parent_id)
-
-
-def _worked(stretch: Stretch, failed: AskFailed | None) -> int:
-    """The run's time at work, in ms. Time in which no model answered is waiting, like any other."""
-    return stretch.lap() - (failed.waited_ms if failed else 0)
 
 
 def _worked(stretch: Stretch, failed: AskFailed | None) -> int:
