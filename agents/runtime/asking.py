@@ -124,7 +124,11 @@ def hear(
     except DoesNotFit as error:
         limit = stretch.config.limits.step_tokens
         too_large = model.window == limit
-        words = f"Its next step alone would use more than its {limit:,} tokens: {error}" if too_large else str(error)
+        words = (
+            f"Its next step alone would use more than its {limit:,} tokens: {error}"
+            if too_large
+            else str(error)
+        )
         failure = ModelFailure(FailureKind.INVALID_REQUEST, words)
         raise AskFailed(
             failure, stretch.run, tally, role=role, hand_over=True, over_limit=too_large

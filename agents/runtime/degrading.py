@@ -38,9 +38,7 @@ def what_follows(stretch: Stretch, failed: AskFailed, *, now: datetime) -> Retry
     """
     run, failure, degraded = stretch.run, failed.failure, stretch.config.degraded
     if failed.hand_over:
-        return Finish(
-            RunStatus.LIMIT_EXCEEDED if failed.over_limit else RunStatus.ESCALATED, str(failure)
-        )
+        return Finish(RunStatus.LIMIT_EXCEEDED if failed.over_limit else RunStatus.ESCALATED, str(failure))
     tries = max(run.attempts, 1)  # 0: the stretch got on before the model failed
     if failure.retryable and tries <= len(RETRY_SECONDS):
         delay = max(RETRY_SECONDS[tries - 1], min(failure.retry_after or 0, LONGEST_RETRY))
