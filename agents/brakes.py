@@ -37,11 +37,12 @@ class Standing:
         self._looking = threading.Lock()
 
     def names(self) -> frozenset[str]:
-        """Looked up every second by one thread, while the others go by what was known."""
-        if time.monotonic() >= self._look_at and self._looking.acquire(blocking=False):
+        """Looked up every second by one thread; the others go by what was known, or wait where nothing is."""
+        if time.monotonic() >= self._look_at and self._looking.acquire(blocking=not self._look_at):
             try:
-                self._names = frozenset(breakers.standing().values_list("name", flat=True))
-                self._look_at = time.monotonic() + LOOK_EVERY
+                if time.monotonic() >= self._look_at:
+                    self._names = frozenset(breakers.standing().values_list("name", flat=True))
+                    self._look_at = time.monotonic() + LOOK_EVERY
             finally:
                 self._looking.release()
         return self._names
