@@ -1,12 +1,15 @@
 """What people and programs read of runs: only what they may see."""
 
 from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Avg, Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from agents.exceptions import MissingRun
-from agents.models import Agent, Run, Step, ToolCall
+from agents.models import Agent, Run, Step, StepKind, ToolCall
+from agents.runtime.decide.progress import PlanStep, progress
 from agents.states import FINAL_CALL, FINAL_RUN, RunStatus
 from approvals.access import PEOPLE, Actor
 from approvals.models import Approval
@@ -88,6 +91,53 @@ def pending_counts(runs: Collection[Run]) -> dict[UUID, int]:
     """How many requests wait for people, by run; runs that wait for none are absent."""
     waiting = Approval.objects.filter(run_id__in=[run.pk for run in runs], status=ApprovalStatus.PENDING)
     return dict(waiting.values_list("run_id").annotate(Count("pk")).order_by())
+
+
+def plan_of(run: Run) -> list[PlanStep]:
+    """The steps of the run's plan as they stand; empty where it has none. Of an ended run none is current."""
+    kinds = (StepKind.PLAN, StepKind.MODEL, StepKind.OBSERVE, StepKind.STEER)
+    plan = progress(list(Step.objects.filter(run=run, kind__in=kinds).order_by("seq")))
+    if run.status not in FINAL_RUN:
+        return plan
+    return [replace(step, state="pending") if step.state == "current" else step for step in plan]
+
+
+@dataclass(frozen=True, slots=True)
+class FastPathShare:
+    """How many runs of an agent skipped the plan, and what that saved."""
+
+    runs: int  # that ended and were asked about
+    fast: int  # of them, that skipped it to the end
+    mean_usd_fast: float
+    mean_usd_full: float
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return self.fast / self.runs if self.runs else 0.0
+
+    @property
+    def saved_usd(self) -> float:
+        """What the fast ones would have cost more, had they cost what the others did."""
+        return self.fast * (self.mean_usd_full - self.mean_usd_fast) if 0 < self.fast < self.runs else 0.0
+
+
+def fast_path_share(*, agent: str, since: datetime | None = None) -> FastPathShare:
+    """What share of an agent's ended runs took the fast path. One that was planned after all counts as planned."""
+    told = Step.objects.filter(run=OuterRef("pk"), kind=StepKind.ROUTE, payload__has_key="path")
+    planned = Step.objects.filter(run=OuterRef("pk"), kind=StepKind.PLAN)
+    fast = Exists(told.filter(payload__path="fast")) & ~Exists(planned)
+    runs = Run.objects.filter(Exists(told), version__agent__name=agent, status__in=FINAL_RUN)
+    if since is not None:
+        runs = runs.filter(created_at__gte=since)
+    skipped = runs.filter(fast).aggregate(count=Count("pk"), mean=Avg("cost_usd"))
+    others = runs.exclude(fast).aggregate(count=Count("pk"), mean=Avg("cost_usd"))
+    return FastPathShare(
+        runs=skipped["count"] + others["count"],
+        fast=skipped["count"],
+        mean_usd_fast=float(skipped["mean"] or 0),
+        mean_usd_full=float(others["mean"] or 0),
+    )
 
 
 def startable_agents() -> QuerySet[Agent]:

@@ -64,11 +64,10 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     due = Q(status=RunStatus.WAITING_RETRY, wake_at__lte=now)
     # One that is to end, but has a call in doubt, waits for a person like any other.
     in_doubt = Exists(ToolCall.objects.filter(run_id=OuterRef("pk"), status=CallStatus.UNKNOWN))
-    requested = ~Q(requested="") & Q(status__in=WAITING_RUN) & ~in_doubt
     # One that is to end waits for the runs that it started, once they were asked to end too.
     below = Run.objects.filter(parent=OuterRef("pk")).exclude(status__in=FINAL_RUN)
-    asked = Exists(below) & ~Exists(below.filter(requested=""))
-    requested &= ~(Q(status=RunStatus.WAITING_RUNS) & asked)
+    asked = Q(status=RunStatus.WAITING_RUNS) & Exists(below) & ~Exists(below.filter(requested=""))
+    requested = ~Q(requested="") & Q(status__in=WAITING_RUN) & ~in_doubt & ~asked
     over = Q(status=RunStatus.WAITING_RUNS) & ~Exists(below)
     moving = Run.objects.filter(idle & (stranded | due | requested | over)).order_by("created_at")
     if halted:

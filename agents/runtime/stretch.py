@@ -35,6 +35,7 @@ from traces.models import Span, SpanStatus
 MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
 DOING = (StepKind.MODEL, StepKind.ANSWER)  # after which nothing is asked about a plan any more
 ASIDE = (StepKind.RECALL, StepKind.SUMMARY)  # they change what a model is shown, not what is to be done
+PLANNED = "plan_execute"
 UNREADABLE = AgentConfig.model_validate(
     {"purpose": "unreadable", "instructions": "unreadable", "models": {"executor": "scripted:none"}}
 )
@@ -81,6 +82,9 @@ class Stretch:
             config = run.version.parsed if isinstance(error, BadConfig) else UNREADABLE
             broken = f"The agent's configuration can't be used: {error}"
         return cls(
+            steerings=list(run.steerings.filter(taken_at=None))
+            if steps and config.pattern == PLANNED
+            else [],
             above=agents_above(run) if run.parent_id else (),
             run=run,
             config=config,
@@ -88,6 +92,7 @@ class Stretch:
             broken=broken or too_deep(config, run),
             steps=steps,
             calls=calls,
+            knows_requests=run.fence == 1,
         )
 
     @property

@@ -1,0 +1,82 @@
+"""What people do about a plan while it is carried out: retry a step, skip one, or have all planned anew."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from agents.actions import lock_run
+from agents.exceptions import BadInput, WrongState
+from agents.models import Run, Steering, SteeringKind
+from agents.runtime.decide.progress import latest_plan, progress
+from agents.runtime.dispatch import wake
+from agents.states import FINAL_RUN, RunStatus
+from approvals.access import Actor
+from approvals.models import Approval
+from approvals.states import ApprovalStatus
+from traces.recorder import record
+
+CLOSED = ("done", "skipped", "dropped")
+
+
+def steer_plan(*, run_id: UUID, actor: Actor, action: str, number: int | None = None) -> Run:
+    """Have a step of the run's plan retried or skipped, or all planned anew; the run does it at its next step, once.
+
+    `action` is `retry` of a closed step, `skip` of an open one, both with its `number` from 1, or `replan`. It takes
+    back nothing: calls that run or wait for a decision go on. Raises MissingRun, NotAllowed, BadInput, WrongState.
+    """
+    if action not in SteeringKind.values:
+        raise BadInput(
+            f"{action!r} is no action; use one of {', '.join(SteeringKind.values)}.",
+            errors=[{"path": ["action"], "message": "unknown"}],
+        )
+    with transaction.atomic():
+        run = lock_run(run_id, actor)
+        if run.status in FINAL_RUN:
+            raise WrongState(f"Run {run.pk} is {run.status}: its plan can't be changed any more.")
+        plan = _plan_looked_at(run, action, number)
+        wish = Steering.objects.create(
+            run=run,
+            action=action,
+            number=None if action == SteeringKind.REPLAN else number,
+            plan=plan,
+            asked_by=str(actor),
+            asked_at=timezone.now(),
+        )
+        if (
+            not run.requested
+        ):  # one that is to end has no use for it; one that is to pause takes it in afterwards
+            Run.objects.filter(pk=run.pk).update(requested="steer")
+            run.requested = "steer"
+        record(
+            "run.steered",
+            actor=str(actor),
+            object_id=run.pk,
+            run_id=run.pk,
+            data={"action": action, "number": wish.number},
+        )
+        if run.status != RunStatus.PAUSED:
+            transaction.on_commit(lambda: wake(run.pk))
+    return run
+
+
+def _plan_looked_at(run: Run, action: str, number: int | None) -> int:
+    """The number of the step that holds the plan in force, where `action` can be done about it."""
+    steps = list(run.steps.order_by("seq"))
+    at = latest_plan(steps)
+    if at is None:
+        raise WrongState(f"Run {run.pk} has no plan.")
+    pending = Approval.objects.filter(run_id=run.pk, call_id=None, status=ApprovalStatus.PENDING)
+    if pending.exists():
+        raise WrongState(f"Run {run.pk} waits for a decision about its plan: decide that instead.")
+    if action == SteeringKind.REPLAN:
+        return steps[at].seq
+    states = {step.number: step.state for step in progress(steps)}
+    if number not in states:
+        raise BadInput(
+            f"The plan has steps 1 to {len(states)}; there is none numbered {number}.",
+            errors=[{"path": ["number"], "message": "unknown"}],
+        )
+    if (action == SteeringKind.RETRY) != (states[number] in CLOSED):
+        raise WrongState(f"Step {number} is {states[number]}: there is nothing to {action}.")
+    return steps[at].seq
