@@ -24,8 +24,9 @@ from redis.exceptions import RedisError
 
 from agents.exceptions import MissingRun
 from agents.queries import get_run
+from agents.runtime.drafts import watch
 from approvals.access import PEOPLE, Actor, roles_of
-from traces.feed import EVERYTHING
+from traces.feed import EVERYTHING, run_group
 from traces.models import Event
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,8 @@ BEAT_SECONDS = (
 PACE_SECONDS = 0.2  # the least time between two looks: what comes in between is sent together
 LATE = timedelta(seconds=2)  # an event this old, of which nothing was heard, was missed
 WAITING_MAX = 1000  # messages kept for a slow page; what is dropped counts as missed
+
+SAID = ("step", "attempt", "start", "text")
 
 # Close codes: those from 4000 on are ours, and tell the page not to connect again.
 SIGNED_OUT, NOT_ALLOWED, NOT_FOUND = 4401, 4403, 4404
@@ -170,7 +173,32 @@ class FeedConsumer(LiveConsumer):
 
 
 class RunConsumer(LiveConsumer):
-    """What changes about one run."""
+    """What changes about one run, and what its model says while it says it.
+
+    Words come as `{"event": "run.said", "step", "attempt", "start", "text"}`, see `traces.feed.publish_text`.
+    """
+
+    watched = False
+
+    async def connect(self) -> None:
+        await self.channel_layer.group_add(run_group(self._run_id()), self.channel_name)
+        await super().connect()
+
+    async def disconnect(self, code: int) -> None:
+        await super().disconnect(code)
+        with contextlib.suppress(RedisError, OSError):
+            await self.channel_layer.group_discard(run_group(self._run_id()), self.channel_name)
+
+    async def feed_text(self, message: dict[str, Any]) -> None:
+        """Called by the channel layer; see traces.feed."""
+        if self.watched:  # else it is not known yet whether this person may listen
+            await self.send_json({"event": "run.said"} | {name: message[name] for name in SAID})
+
+    async def _tell_what_came(self) -> None:
+        with contextlib.suppress(RedisError):
+            await asyncio.to_thread(watch, self._run_id(), anew=not self.watched)
+        self.watched = True
+        await super()._tell_what_came()
 
     def concerns(self, event: dict[str, Any]) -> bool:
         return bool(event["run_id"] == str(self._run_id()))

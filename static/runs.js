@@ -41,3 +41,55 @@ function keepOpen(fragment) {
 document.addEventListener("htmx:before:swap", ({ detail }) => {
   for (const task of detail.tasks) keepOpen(task.fragment);
 });
+
+// What the model says just now, before it is a step: shown as it comes, and gone once the step is there or the attempt
+// failed. The server says where each piece begins, so that a page which came late, or lost one, shows a gap.
+
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
+const AGAIN_MS = 3000;
+
+function follow(section) {
+  const words = section.querySelector(".agent-words");
+  const steps = document.getElementById("steps");
+  let draft = null;
+
+  const isStored = (step) => document.getElementById(`step-${step}`) !== null;
+  const forget = () => {
+    draft = null;
+    section.hidden = true;
+    words.textContent = "";
+  };
+  const said = ({ step, attempt, start, text }) => {
+    if (isStored(step) || (draft && step < draft.step)) return;
+    if (text === null) {
+      if (draft?.attempt === attempt) forget();
+      return;
+    }
+    const follows = draft?.attempt === attempt && start === draft.length;
+    if (draft?.attempt !== attempt || start === 0) words.textContent = "";
+    if (start !== 0 && !follows) words.append("… ");
+    words.append(text.replace(HIDDEN, "\u25a1")); // as text: nothing in it is markup
+    draft = { step, attempt, length: start + [...text].length };
+    section.hidden = false;
+  };
+  const connect = () => {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/ws/runs/${section.dataset.run}`);
+    socket.addEventListener("message", ({ data }) => {
+      const message = JSON.parse(data);
+      if (message.event === "run.said") said(message);
+    });
+    socket.addEventListener("close", ({ code }) => {
+      forget();
+      if (code < 4000) setTimeout(connect, AGAIN_MS);
+    });
+  };
+
+  new MutationObserver(() => {
+    if (draft && isStored(draft.step)) forget();
+  }).observe(steps, { childList: true });
+  connect();
+}
+
+const section = document.getElementById("draft");
+if (section) follow(section);

@@ -17,7 +17,15 @@ from agents.providers.base import (
 from agents.providers.connections import http_client, metadata_headers, timeout
 from agents.providers.failures import typed_failures
 from agents.providers.patience import Patience, patient
-from agents.providers.wire import count, malformed, proposed_call, sendable_name, storable
+from agents.providers.wire import (
+    count,
+    malformed,
+    proposed_call,
+    sendable_id,
+    sendable_name,
+    sendable_schema,
+    storable,
+)
 
 DEFAULT_URL = "https://api.anthropic.com"
 RESPOND = "respond"  # the tool that the model must call where the answer has a schema
@@ -108,7 +116,9 @@ class AnthropicProvider:
             if block.get("type") == "text":
                 texts.append(storable(block.get("text")))
             elif block.get("type") == "tool_use":
-                calls.append(proposed_call(block.get("id"), block.get("name"), block.get("input")))
+                calls.append(
+                    proposed_call(block.get("id"), block.get("name"), block.get("input"), tools=request.tools)
+                )
         text, parsed = "".join(texts), None
         if request.output_schema is not None:
             answers = [call for call in calls if call.name == RESPOND]
@@ -179,14 +189,21 @@ class _Assembly:
 
 
 def request_arguments(request: ModelRequest) -> dict[str, Any]:
-    """What the SDK is called with; tools and system prompt are marked as the prefix worth caching."""
+    """What the SDK is called with: tools first, then system prompt, then what was said, from stable to new.
+
+    The ends of tools and system prompt are marked for the cache, and from the second turn on that of the conversation.
+    """
     arguments: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
         "messages": _turns(request.messages),
     }
     tools: list[dict[str, Any]] = [
-        {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
+        {
+            "name": sendable_name(tool.name),
+            "description": tool.description,
+            "input_schema": sendable_schema(tool.parameters),
+        }
         for tool in request.tools
     ]
     if request.output_schema is not None:
@@ -218,6 +235,9 @@ def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
         # The API wants results before text, and no turn without content, as a model that says nothing leaves.
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
         turn["content"] = turn["content"] or [{"type": "text", "text": "(empty)"}]
+    if any(turn["role"] == "assistant" for turn in turns):
+        # A conversation that goes on: what was sent so far is read from the cache at the next turn.
+        turns[-1]["content"][-1]["cache_control"] = CACHED
     return turns
 
 
@@ -226,7 +246,7 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
         return [
             {
                 "type": "tool_result",
-                "tool_use_id": message.tool_call_id,
+                "tool_use_id": sendable_id(message.tool_call_id),
                 "content": message.text,
                 "is_error": message.is_error,
             }
@@ -236,5 +256,12 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
         blocks.append({"type": "text", "text": message.text})
     for call in message.tool_calls:
         written = {"unreadable": call.raw} if call.arguments is None else call.arguments
-        blocks.append({"type": "tool_use", "id": call.id, "name": sendable_name(call.name), "input": written})
+        blocks.append(
+            {
+                "type": "tool_use",
+                "id": sendable_id(call.id),
+                "name": sendable_name(call.name),
+                "input": written,
+            }
+        )
     return blocks

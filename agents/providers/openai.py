@@ -19,9 +19,19 @@ from agents.providers.connections import http_client, metadata_headers, timeout
 from agents.providers.failures import typed_failures
 from agents.providers.patience import Patience, patient
 from agents.providers.tokens import estimate_tokens
-from agents.providers.wire import count, json_object, malformed, proposed_call, sendable_name, storable
+from agents.providers.wire import (
+    count,
+    json_object,
+    malformed,
+    proposed_call,
+    sendable_id,
+    sendable_name,
+    sendable_schema,
+    storable,
+)
 
 DEFAULT_URL = "https://api.openai.com/v1"
+DESCRIPTION_MAX = 1024  # characters of a tool's description that the API takes
 FINISHES = {
     "stop": Finish.STOP,
     "tool_calls": Finish.TOOL_CALLS,
@@ -128,7 +138,7 @@ class OpenAIProvider:
         written = message.get("tool_calls") or []
         if finish is None or not isinstance(written, list):
             malformed(self.name, f"the finish reason ({reason!r}) or the tool calls are missing or unknown")
-        calls = tuple(self._call(entry) for entry in written)
+        calls = tuple(self._call(entry, request) for entry in written)
         if finish is Finish.TOOL_CALLS and not calls:
             malformed(self.name, "it stopped for tool calls but names none")
         if calls and finish is Finish.STOP:  # so some compatible endpoints say it
@@ -147,11 +157,13 @@ class OpenAIProvider:
             response_id=storable(body.get("id")),
         )
 
-    def _call(self, entry: Any) -> ProposedCall:
+    def _call(self, entry: Any, request: ModelRequest) -> ProposedCall:
         function = entry.get("function") if isinstance(entry, dict) else None
         if not isinstance(function, dict):
             malformed(self.name, "a tool call has no function")
-        return proposed_call(entry.get("id"), function.get("name"), function.get("arguments") or "{}")
+        return proposed_call(
+            entry.get("id"), function.get("name"), function.get("arguments") or "{}", tools=request.tools
+        )
 
 
 class _Assembly:
@@ -210,9 +222,9 @@ def request_arguments(request: ModelRequest) -> dict[str, Any]:
             {
                 "type": "function",
                 "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.parameters,
+                    "name": sendable_name(tool.name),
+                    "description": _described(tool.description),
+                    "parameters": sendable_schema(tool.parameters),
                 },
             }
             for tool in request.tools
@@ -226,14 +238,18 @@ def request_arguments(request: ModelRequest) -> dict[str, Any]:
     return arguments
 
 
+def _described(description: str) -> str:
+    return description if len(description) <= DESCRIPTION_MAX else f"{description[: DESCRIPTION_MAX - 1]}…"
+
+
 def _turn(message: Message) -> dict[str, Any]:
     if message.role == "tool":
-        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
+        return {"role": "tool", "tool_call_id": sendable_id(message.tool_call_id), "content": message.text}
     turn: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.tool_calls:
         turn["tool_calls"] = [
             {
-                "id": call.id,
+                "id": sendable_id(call.id),
                 "type": "function",
                 "function": {
                     "name": sendable_name(call.name),

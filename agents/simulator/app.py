@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -119,7 +120,7 @@ async def _answer(
     if fault.kind in (FaultKind.HTML, FaultKind.HTML_OK):
         return HTMLResponse(BROKEN_PAGE, status_code=502 if fault.kind is FaultKind.HTML else 200)
     reply = within_limit(distort(reply, fault, conversation), conversation.max_tokens)
-    return _broken(wire, conversation, reply, fault.kind)
+    return _broken(wire, conversation, reply, fault)
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -155,9 +156,13 @@ def _sent(wire: WireFormat, conversation: Conversation, reply: Reply) -> Respons
     return _streamed([*said, *end])
 
 
-def _broken(wire: WireFormat, conversation: Conversation, reply: Reply, kind: FaultKind) -> Response:
+def _broken(wire: WireFormat, conversation: Conversation, reply: Reply, fault: Fault) -> Response:
+    kind = fault.kind
     if not conversation.stream:
         body = json.dumps(wire.whole(conversation, reply))
+        if kind is FaultKind.STALL:
+            cut = len(body) // 2
+            return _streamed([body[:cut], body[cut:]], pauses={1: fault.seconds}, kind="application/json")
         if kind is FaultKind.RESET:
             return BrokenResponse(body, media_type="application/json")
         if kind in (FaultKind.MALFORMED_JSON, FaultKind.TRUNCATED_STREAM):
@@ -170,6 +175,10 @@ def _broken(wire: WireFormat, conversation: Conversation, reply: Reply, kind: Fa
     match kind:
         case FaultKind.RESET:
             return BrokenResponse("".join([*said, *end]), media_type="text/event-stream")
+        case FaultKind.STALL:
+            return _streamed([*said, *end], pauses={len(half): fault.seconds})
+        case FaultKind.SLOW:
+            return _streamed([*said, *end], pauses=dict.fromkeys(range(1, len(said)), fault.seconds))
         case FaultKind.TRUNCATED_STREAM:
             return _streamed(said)
         case FaultKind.STREAM_ERROR:
@@ -179,12 +188,18 @@ def _broken(wire: WireFormat, conversation: Conversation, reply: Reply, kind: Fa
     return _streamed([*said, *end])
 
 
-def _streamed(parts: list[str]) -> Response:
+def _streamed(
+    parts: list[str], *, pauses: Mapping[int, float] = MappingProxyType({}), kind: str = "text/event-stream"
+) -> Response:
+    """`parts` one by one; `pauses` says how long it is silent (s) before which of them."""
+
     async def send() -> AsyncIterator[str]:
-        for part in parts:
+        for place, part in enumerate(parts):
+            if seconds := pauses.get(place):
+                await asyncio.sleep(seconds)
             yield part
 
-    return StreamingResponse(send(), media_type="text/event-stream")
+    return StreamingResponse(send(), media_type=kind)
 
 
 def _refused(request: Request, wire: WireFormat, fault: Fault) -> Response:

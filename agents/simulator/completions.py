@@ -8,8 +8,10 @@ from agents.providers.tokens import estimate_tokens
 from agents.simulator.conversation import BadRequest, Conversation, Turn, digest_of, require, text_of
 from agents.simulator.pieces import pieces
 from agents.simulator.playing import Reply
+from agents.simulator.strictness import ALTERNATIVES, check_id, check_tool
 
 FINISH_REASONS = {"stop": "stop", "tool_calls": "tool_calls", "length": "length", "refusal": "stop"}
+DESCRIPTION_MAX = 1024
 CREATED = 1_767_225_600  # fixed, so that an answer follows from its request alone
 
 
@@ -18,6 +20,8 @@ def read(body: dict[str, Any], *, run: str) -> Conversation:
     messages = require(body, "messages", list)
     tools = body.get("tools") or []
     wanted = body.get("response_format") or {}
+    for number, tool in enumerate(tools):
+        _check(tool["function"], place=f"tools[{number}].function")
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
     system = [text_of(message.get("content")) for message in messages if _is_system(message)]
     return Conversation(
@@ -32,6 +36,20 @@ def read(body: dict[str, Any], *, run: str) -> Conversation:
         caching=True,
         digest=digest_of(body, run),
     )
+
+
+def _check(function: dict[str, Any], *, place: str) -> None:
+    check_tool(
+        function["name"],
+        function.get("parameters"),
+        place=place,
+        name_max=64,
+        refused=(*ALTERNATIVES, "enum", "not"),
+    )
+    if "properties" not in function["parameters"]:
+        raise BadRequest(f"Invalid schema for {place}: object schema missing properties.")
+    if len(function.get("description", "")) > DESCRIPTION_MAX:
+        raise BadRequest(f"{place}.description: string too long, maximum length {DESCRIPTION_MAX}")
 
 
 def whole(conversation: Conversation, reply: Reply) -> dict[str, Any]:
@@ -110,6 +128,8 @@ def _turns(messages: list[Any]) -> Iterator[Turn]:
             )
         if role == "assistant":
             waiting = {call["id"] for call in message.get("tool_calls") or []}
+            for call_id in waiting:
+                check_id(call_id, place=f"messages[{number}].tool_calls.id", id_max=40)
         yield Turn(role, text_of(message.get("content")))
     if waiting:
         raise BadRequest(f"These tool_call_ids did not have response messages: {', '.join(sorted(waiting))}")

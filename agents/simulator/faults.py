@@ -20,11 +20,16 @@ class FaultKind(StrEnum):
     HTML_OK = "html_ok"  # the same with status 200
     HANG = "hang"  # silence for `seconds`, then an answer
     LATENCY = "latency"  # a wait between `min` and `max` seconds, fixed by the request, then an answer
+    STALL = "stall"  # half of the answer, then silence for `seconds`, then the rest
+    SLOW = "slow"  # a stream with `seconds` between its pieces
     RESET = "reset"  # half of the answer, then the connection is closed
     STREAM_ERROR = "stream_error"  # half of the stream, then an error event
     TRUNCATED_STREAM = "truncated_stream"  # a stream which ends in order but without its end event
     MALFORMED_JSON = "malformed_json"
     MALFORMED_ARGUMENTS = "malformed_arguments"  # a call, or a structured answer, that is no JSON object
+    WRONG_TYPES = (
+        "wrong_types"  # a call, or a structured answer, whose values have other types than they should
+    )
     UNKNOWN_TOOL = "unknown_tool"
     EMPTY = "empty"  # no text, no calls
     TRUNCATED = "truncated"  # cut off at max_tokens
@@ -50,7 +55,7 @@ class Fault(BaseModel):
 
     kind: FaultKind
     retry_after: float | None = Field(default=None, ge=0)  # s, with rate_limit, overloaded, unavailable
-    seconds: float = Field(default=30.0, ge=0, le=300)  # with hang
+    seconds: float = Field(default=30.0, ge=0, le=300)  # with hang, stall, slow
     min: float = Field(default=0.0, ge=0, le=300)  # with latency
     max: float = Field(default=1.0, ge=0, le=300)  # with latency
     calls: int = Field(default=3, ge=1, le=100)  # with parallel_calls

@@ -8,6 +8,7 @@ from agents.providers.tokens import estimate_tokens
 from agents.simulator.conversation import BadRequest, Conversation, Turn, digest_of, require, text_of
 from agents.simulator.pieces import pieces
 from agents.simulator.playing import Reply
+from agents.simulator.strictness import ALTERNATIVES, check_id, check_tool
 
 STOP_REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens", "refusal": "refusal"}
 ERROR_TYPES = {
@@ -24,6 +25,10 @@ def read(body: dict[str, Any], *, run: str) -> Conversation:
     messages = require(body, "messages", list)
     tools = body.get("tools") or []
     choice = body.get("tool_choice") or {}
+    for number, tool in enumerate(tools):
+        check_tool(
+            tool["name"], tool["input_schema"], place=f"tools.{number}", name_max=128, refused=ALTERNATIVES
+        )
     schema = None
     if choice.get("type") == "tool":
         schema = next((tool["input_schema"] for tool in tools if tool["name"] == choice["name"]), None)
@@ -99,6 +104,8 @@ def _turns(messages: list[Any]) -> Iterator[Turn]:
                 f"next message, and no other: expected {sorted(waiting)}, found {sorted(results)}"
             )
         waiting = {block["id"] for block in blocks if block["type"] == "tool_use"}
+        for call_id in waiting:
+            check_id(call_id, place=f"messages.{number}.content.tool_use.id", id_max=256)
         for block in blocks:
             if block["type"] == "tool_result":
                 yield Turn("tool", text_of(block.get("content")))

@@ -73,6 +73,16 @@ def distort(reply: Reply, fault: Fault, conversation: Conversation) -> Reply:
             broken = tuple(replace(call, arguments='{"amount": 12, ') for call in calls)
             answer = '{"verdict": ' if conversation.schema is not None else None
             return replace(reply, calls=broken, answer=answer, finish="tool_calls" if broken else "stop")
+        case FaultKind.WRONG_TYPES:
+            wrong = tuple(
+                call
+                if isinstance(call.arguments, str)
+                else replace(call, arguments=_mistyped(call.arguments))
+                for call in reply.calls
+            )
+            if isinstance(reply.answer, dict):
+                return replace(reply, calls=wrong, answer=_mistyped(reply.answer))
+            return replace(reply, calls=wrong)
         case FaultKind.UNKNOWN_TOOL:
             return replace(
                 reply, calls=(PlayedCall("no_such_tool", {"q": "?"}),), answer=None, finish="tool_calls"
@@ -163,6 +173,11 @@ def _unscripted(role: str, schema: dict[str, Any]) -> dict[str, Any]:
 def _filled(schema: dict[str, Any]) -> dict[str, Any]:
     value = fill(schema)
     return value if isinstance(value, dict) else {}
+
+
+def _mistyped(values: dict[str, Any]) -> dict[str, Any]:
+    """Each value as another type: texts in a list, all else as a text."""
+    return {name: [value] if isinstance(value, str) else str(value) for name, value in values.items()}
 
 
 def _cut(reply: Reply, *, keep: float) -> Reply:

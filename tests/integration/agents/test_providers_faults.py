@@ -3,8 +3,9 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agents.providers.base import (
     Message,
     ModelFailure,
     ModelRequest,
+    ProposedCall,
     Provider,
     ToolSchema,
 )
@@ -65,13 +67,12 @@ def streamed(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def ask(provider: Provider, streamed: bool, simulator: SimulatorServer) -> Iterator[Ask]:
     def call(user: str = "hello", **settings: Any) -> Any:
-        given: dict[str, Any] = {"tools": (TOOL,), "timeout": 5.0} | settings
-        request = ModelRequest(
-            model="claude-haiku-4-5",
-            system="# Role: executor",
-            messages=(Message("user", user),),
-            **given,
-        )
+        given: dict[str, Any] = {
+            "tools": (TOOL,),
+            "timeout": 5.0,
+            "messages": (Message("user", user),),
+        } | settings
+        request = ModelRequest(model="claude-haiku-4-5", system="# Role: executor", **given)
         return provider.complete(request, on_text=(lambda piece: None) if streamed else None)
 
     yield call
@@ -133,6 +134,55 @@ def test_silence_is_a_timeout(ask: Ask, simulator: SimulatorServer) -> None:
     with pytest.raises(ModelFailure) as caught:
         ask(timeout=0.3)
     assert caught.value.kind is FailureKind.TIMEOUT
+
+
+@pytest.mark.parametrize("kind", [FaultKind.STALL, FaultKind.HANG])
+def test_a_stream_that_falls_silent_is_given_up(
+    ask: Ask, simulator: SimulatorServer, streamed: bool, kind: FaultKind
+) -> None:
+    simulator.misbehave(Fault(kind=kind, seconds=60))
+    started = time.monotonic()
+    with pytest.raises(ModelFailure, match="fell silent for 0.2 s" if streamed else "within 0.5 s") as caught:
+        ask(timeout=30 if streamed else 0.5, stall=0.2)
+    assert caught.value.kind is FailureKind.TIMEOUT
+    assert time.monotonic() - started < 5
+
+
+def test_pieces_that_come_in_time_are_waited_for(ask: Ask, simulator: SimulatorServer) -> None:
+    simulator.misbehave(Fault(kind=FaultKind.SLOW, seconds=0.01))
+    assert ask(stall=2).text.startswith("Good day")
+
+
+def test_a_stream_may_not_take_longer_than_the_whole_call(
+    ask: Ask, simulator: SimulatorServer, streamed: bool
+) -> None:
+    if not streamed:
+        return
+    simulator.misbehave(Fault(kind=FaultKind.SLOW, seconds=0.1))
+    with pytest.raises(ModelFailure, match="gave no whole answer") as caught:
+        ask(timeout=0.5, stall=10)
+    assert caught.value.kind is FailureKind.TIMEOUT
+
+
+def test_wrong_types_are_handed_on_as_they_came(ask: Ask, simulator: SimulatorServer) -> None:
+    simulator.misbehave(Fault(kind=FaultKind.WRONG_TYPES))
+    (call,) = ask("act").tool_calls
+    assert call.arguments == {"order_id": ["T-1"]}
+
+
+def test_what_another_provider_made_is_adapted(ask: Ask) -> None:
+    tool = ToolSchema(
+        "shop.get order",
+        "Look up. " * 200,
+        {"oneOf": [{"properties": {"order_id": {"type": "string"}}}, {"properties": {"name": {}}}]},
+    )
+    call = ProposedCall(id="functions.get_order:0|" + "x" * 60, name="shop.get order", arguments={})
+    history = (
+        Message("user", "hello"),
+        Message("assistant", "", tool_calls=(call,)),
+        Message("tool", "{}", tool_call_id=call.id),
+    )
+    assert ask(tools=(tool,), messages=history).text.startswith("Good day")
 
 
 def test_latency_only_delays(ask: Ask, simulator: SimulatorServer) -> None:
@@ -303,3 +353,30 @@ def failure_for(
     finally:
         thread.join()
         listening.close()
+
+
+@pytest.mark.parametrize("name", ["anthropic", "openai"])
+@pytest.mark.parametrize("streamed_too", [False, True])
+def test_a_server_that_sends_a_byte_now_and_then_holds_nobody(name: str, streamed_too: bool) -> None:
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Filler: ")
+                while not over.wait(0.05):
+                    connection.sendall(b"a")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        request = ModelRequest(model="m", system="", messages=(Message("user", "hello"),), timeout=0.5)
+        started = time.monotonic()
+        with closing(made(name, url)) as provider, pytest.raises(ModelFailure) as caught:
+            provider.complete(request, on_text=(lambda piece: None) if streamed_too else None)
+        over.set()
+        thread.join()
+    assert caught.value.kind is FailureKind.TIMEOUT
+    assert time.monotonic() - started < 3
