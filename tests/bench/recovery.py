@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.bench.driver import FINAL, Batch, Driver
-from tests.bench.site import WORKERS
 from tests.bench.work import clock
 
 LONGEST = 120  # s
@@ -18,15 +17,16 @@ def recover(driver: Driver, number: int) -> dict[str, Any]:
 
     Times are in s: from the start of the new processes, and from when the last of them was ready.
     """
-    batch = driver.start(number, agent="slow")
+    site = driver.site
+    site.kill_all()
+    batch = driver.start(number, agent="slow")  # while nobody works, so that all of them are cut off together
+    site.hire_all()
     _until(lambda: not _standing(driver, batch, "queued"), "all runs are being worked on")
-    for place in range(1, WORKERS + 1):
-        driver.site.kill(place)
+    site.kill_all()
     left = {run: row for run, row in _rows(driver, batch).items() if row[2] not in FINAL}
     cut_off = {run for run, row in left.items() if row[2] in {"running", "queued"}}
     started = clock()
-    for place in range(1, WORKERS + 1):
-        driver.site.hire(place)
+    site.hire_all()
     claimed: dict[str, float] = {}
     moved: dict[str, float] = {}
 
@@ -40,8 +40,8 @@ def recover(driver: Driver, number: int) -> dict[str, Any]:
         return len(moved) == len(cut_off)
 
     _until(all_moved, "all runs move on")
-    ready = max(driver.site.wait_ready().values())
-    driver.meter.trees["workers"] = [worker.pid for worker in driver.site.workers]
+    ready = max(site.wait_ready().values())
+    driver.meter.trees["workers"] = [worker.pid for worker in site.workers]
     driver.wait_until_asking(batch)
     driver.decide(batch)
     driver.wait_until_over(batch)

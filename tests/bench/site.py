@@ -47,8 +47,7 @@ class Site:
     def staff(self) -> None:
         """Start the clock and the workers; return once they are ready."""
         self.processes["beat"] = self._start("beat", clock_command(app=APP))
-        for number in range(1, WORKERS + 1):
-            self.hire(number)
+        self.hire_all()
         self.wait_ready()
 
     def hire(self, number: int) -> None:
@@ -72,6 +71,16 @@ class Site:
         worker = self.processes[f"worker-{number}"]
         worker.kill()
         worker.wait()
+
+    def hire_all(self) -> None:
+        """Start every worker, without waiting for it."""
+        for number in range(1, WORKERS + 1):
+            self.hire(number)
+
+    def kill_all(self) -> None:
+        """End every worker as a crash of the machine does."""
+        for number in range(1, WORKERS + 1):
+            self.kill(number)
 
     @property
     def workers(self) -> list[subprocess.Popen[bytes]]:
