@@ -6,16 +6,19 @@ data as evidence; one that only a rule allowed goes back to the agent.
 
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
-from agents.models import ToolCall
+from agents.memory.stored_results import set_apart
+from agents.models import StoredResult, ToolCall
 from agents.runtime.availability import note
 from agents.runtime.binding import tool_context
 from agents.runtime.journal import entry, move_call
 from agents.runtime.performing import Attempt, perform
 from agents.runtime.requesting import ask_people, make_preview
 from agents.runtime.stretch import Stretch
+from agents.runtime.window import result_max
 from agents.states import CallStatus
 from agents.tools.breaker import breakers
 from agents.tools.results import ResultType
@@ -70,8 +73,8 @@ def _read_again(stretch: Stretch, read: ToolCall) -> str:
         attempt = perform(tool, tool_context(read, agent=stretch.agent), read.arguments)
         note(tool, attempt)
     now = timezone.now()
-    before, after = (read.result or {}).get("data"), attempt.result.get("data")
     succeeded = attempt.status == CallStatus.SUCCEEDED
+    before, after = _data(read), _text(attempt.result.get("data"))
     changed = succeeded and before != after
     span = stretch.span(
         f"execute_tool {tool.name}",
@@ -86,9 +89,7 @@ def _read_again(stretch: Stretch, read: ToolCall) -> str:
     )
     with entry(stretch.run, "read_again", now=now, work_ms=stretch.lap()):
         if succeeded:
-            result = attempt.result | {"fetched_at": f"{started_at:%Y-%m-%dT%H:%M:%SZ}"}
-            ToolCall.objects.filter(pk=read.pk).update(result=result, fetched_at=started_at)
-            read.result, read.fetched_at = result, started_at
+            _keep(stretch, read, attempt.result if changed else read.result or {}, started_at)
         write_spans([Recorded(span=span, input=read.arguments, output=attempt.result)])
         record(
             "tool_call.read_again",
@@ -100,6 +101,35 @@ def _read_again(stretch: Stretch, read: ToolCall) -> str:
     if not succeeded:
         return f"{tool.name} could not be read again: {attempt.error.rstrip('.')}."
     return f"{tool.name} said {_short(before)}, and says {_short(after)} now." if changed else ""
+
+
+def _keep(stretch: Stretch, read: ToolCall, result: dict[str, Any], fetched_at: datetime) -> None:
+    """Keep what a lookup says now; what it said before stands in the trace."""
+    result = result | {"fetched_at": f"{fetched_at:%Y-%m-%dT%H:%M:%SZ}"}
+    if not result.get("reference"):
+        StoredResult.objects.filter(call=read).delete()
+        result, apart = set_apart(read, result, limit=result_max(stretch.config), now=fetched_at)
+        if apart is not None:
+            apart.save(force_insert=True)
+    ToolCall.objects.filter(pk=read.pk).update(result=result, fetched_at=fetched_at)
+    read.result, read.fetched_at = result, fetched_at
+
+
+def _data(read: ToolCall) -> str:
+    """What a lookup returned, whole, as text."""
+    result = read.result or {}
+    if result.get("reference"):
+        return _text(StoredResult.objects.values_list("text", flat=True).get(call=read))
+    return _text(result.get("data"))
+
+
+def _text(data: object) -> str:
+    """The same for the same data, however it was stored: the order of keys gets lost on the way."""
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, sort_keys=True)
+    except ValueError:
+        return text
 
 
 def _send_back(stretch: Stretch, call: ToolCall, tool: Tool, objection: str) -> None:
@@ -132,6 +162,5 @@ def _send_back(stretch: Stretch, call: ToolCall, tool: Tool, objection: str) -> 
         )
 
 
-def _short(data: object) -> str:
-    text = json.dumps(data, ensure_ascii=False)
+def _short(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
