@@ -143,3 +143,19 @@ def leak_key(context: ToolContext) -> None:
 def return_oddities(context: ToolContext) -> dict[str, Any]:
     """Return what neither JSON nor Postgres likes."""
     return {"nul": "a\x00b", "nan": float("nan"), "set": {1}, "surrogate": "\ud800"}
+
+
+@tool(category="lookup", effect="read", untrusted=False)
+def pull_archive(context: ToolContext, size: int = 5_000_000) -> str:
+    """Return more than any prompt can hold, with one line that matters far behind the beginning."""
+    return (
+        "old entry, of no use\n" * (size // 42)
+        + "acme owes 17.50\n"
+        + "old entry, of no use\n" * (size // 42)
+    )
+
+
+@tool(category="lookup", effect="read", untrusted=False)
+def read_page(context: ToolContext, number: int) -> str:
+    """Read one of many pages."""
+    return f"Page {number}: " + "the quick brown fox jumps over the lazy dog. " * 30

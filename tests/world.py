@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 
 from agents.actions import publish, start_run
+from agents.decisions import decide
 from agents.models import AgentVersion, Run, ToolCall
 from agents.runtime.loop import advance
 from approvals.access import Actor
@@ -62,6 +63,13 @@ def carry_on(run: Run) -> Run:
     """Carry the run to its next wait or its end, as a worker does."""
     advance(run.pk)
     return Run.objects.get(pk=run.pk)
+
+
+def carry_on_approved(run: Run) -> Run:
+    """Approve the one request of the run, and carry it on."""
+    request = pending(run)
+    decide(approval_id=request.pk, actor=operator(), decision="approve", digest=request.digest)
+    return carry_on(run)
 
 
 def pending(run: Run) -> Approval:

@@ -5,6 +5,7 @@ Words are only ever added at the end, until a summary takes the place of the old
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from agents.conversations import earlier_words
 from agents.models import Step, StepKind, ToolCall
@@ -147,7 +148,8 @@ def _said(message: Step, marker: str) -> str:
 def _block(step: Step, calls: list[ToolCall], marker: str) -> list[Message]:
     if step.kind == StepKind.MODEL:
         proposed = tuple(
-            ProposedCall(id=str(call.pk), name=call.tool, arguments=call.arguments) for call in calls
+            ProposedCall(id=str(call.pk), name=call.tool, arguments=_ordered(call.arguments))
+            for call in calls
         )
         turn = Message(role="assistant", text=step.payload["text"], tool_calls=proposed)
         return [turn, *(_result(call) for call in calls)]
@@ -206,5 +208,16 @@ def _describe(tool: Tool) -> str:
 
 def _result(call: ToolCall) -> Message:
     result = call.result or {"type": "error", "message": f"The call is {call.status}."}
-    text = json.dumps(result, ensure_ascii=False)
+    text = json.dumps(_ordered(result), ensure_ascii=False)
     return Message(role="tool", text=text, tool_call_id=str(call.pk), is_error=result["type"] != "success")
+
+
+def _ordered(value: Any) -> Any:
+    """`value` (JSON) with its keys in order, since the database does not keep theirs."""
+    match value:
+        case dict():
+            return {key: _ordered(value[key]) for key in sorted(value)}
+        case list():
+            return [_ordered(item) for item in value]
+        case _:
+            return value

@@ -1,5 +1,6 @@
 """Making room in the window: a summary takes the place of old steps, which stay in the database as they are."""
 
+import json
 from typing import Any
 
 from django.utils import timezone
@@ -84,5 +85,7 @@ def _line(step: Step, tokens: int) -> str:
 
 
 def _call_line(call: ToolCall, tokens: int) -> str:
-    arguments, result = shortened(str(call.arguments), tokens), shortened(str(call.result), tokens)
-    return f"- {call.tool} {arguments}: {call.status}. {result}"
+    told = call.result or {}
+    result = json.dumps(told.get("data", told.get("message")), ensure_ascii=False)
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    return f"- {call.tool} {shortened(arguments, tokens)}: {call.status}. {shortened(result, tokens)}"
