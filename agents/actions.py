@@ -12,8 +12,10 @@ from agents import rates, sessions
 from agents.advice import unknown_arguments
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState
+from agents.goals import check_success
 from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run
+from agents.runtime.children import resume_below
 from agents.runtime.dispatch import wake
 from agents.states import CLAIMABLE_RUN, RunStatus
 from agents.tools.registry import tools_of
@@ -34,10 +36,12 @@ def start_run(
     metadata: dict[str, Any] | None = None,
     actor: Actor | None = None,
     trusted_input: bool = False,
+    success: dict[str, Any] | None = None,
 ) -> Run:
     """Queue a run of the agent's live version. Raises UnknownAgent, BadInput, RateLimited, OtherSubject, ConversationFull.
 
     `trusted_input`: a person of the team wrote the input; else what the run proposes is tainted from the start.
+    `success`: a JSON Schema of the object that the run must yield; its output is then that object as JSON.
     `conversation`: runs of the agent under one key are turns of one session. While an earlier one goes on the run
     waits for it; where the agent takes messages in, that going run is told instead, and returned.
     """
@@ -60,6 +64,7 @@ def start_run(
             "metadata": storable(metadata or {}),
             "started_by": actor.user if actor else None,
             "taint_sources": [] if trusted_input else ["input"],
+            "success": check_success(success),
         }
         if not conversation:
             return queue_run(version=version, input=input, now=now, actor=actor, **columns)
@@ -97,10 +102,11 @@ def pause_run(*, run_id: UUID, actor: Actor) -> Run:
 def resume_run(*, run_id: UUID, actor: Actor) -> Run:
     """Let a paused run go on. Raises WrongState."""
     with transaction.atomic():
-        run = _lock(run_id, actor)
+        run = lock_run(run_id, actor)
         if run.status != RunStatus.PAUSED:
             raise WrongState(f"Run {run.pk} is {run.status}; only a paused run can be resumed.")
         _queue(run)
+        resume_below(run, actor=str(actor))
         record("run.resumed", actor=str(actor), object_id=run.pk, run_id=run.pk)
         transaction.on_commit(lambda: wake(run.pk))
     return run
@@ -190,7 +196,7 @@ def _check_input(version: AgentVersion, input: str) -> None:
 
 def _request(run_id: UUID, what: str, *, actor: Actor, reason: str = "") -> Run:
     with transaction.atomic():
-        run = _lock(run_id, actor)
+        run = lock_run(run_id, actor)
         if run.status not in CLAIMABLE_RUN and not (run.status == RunStatus.PAUSED and what == "cancel"):
             raise WrongState(f"Run {run.pk} is {run.status}: there is nothing to {what}.")
         if run.status == RunStatus.PAUSED:
@@ -222,7 +228,8 @@ def _queue(run: Run) -> None:
         transaction.on_commit(lambda: sessions.let_next_begin(session_id))
 
 
-def _lock(run_id: UUID, actor: Actor) -> Run:
+def lock_run(run_id: UUID, actor: Actor) -> Run:
+    """The run, locked, if `actor` may steer it. Raises NotAllowed, MissingRun."""
     if not actor.roles & {OPERATOR, ADMIN, SERVICE}:
         raise NotAllowed("Steering a run needs the role operator or admin.")
     rows = Run.objects.select_for_update(of=("self",)).select_related("version__agent").filter(pk=run_id)

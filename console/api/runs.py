@@ -18,6 +18,7 @@ from agents.handover import HANDED_OVER, Deed, HandOver, hand_over
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import find_runs, get_run
 from agents.states import FINAL_RUN, CallStatus, RunStatus
+from agents.steering import steer_plan
 from approvals.access import Actor
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
@@ -28,6 +29,7 @@ from console.api.shapes import (
     Because,
     DeedOut,
     HandOverOut,
+    PlanIn,
     RunIn,
     RunList,
     RunOut,
@@ -153,6 +155,13 @@ def cancel(request: HttpRequest, run_id: UUID, body: Because | None = None) -> R
 def pause(request: HttpRequest, run_id: UUID) -> RunOut:
     """It stops at its next step until it is resumed."""
     return shape_run(actions.pause_run(run_id=run_id, actor=actor_of(request)))
+
+
+@router.post("/{run_id}/plan", response=RunOut, operation_id="steer_plan", summary="Steer a run's plan")
+def plan(request: HttpRequest, run_id: UUID, body: PlanIn) -> RunOut:
+    """Has a step retried or skipped, or all planned anew, at the run's next step; `steps` shows what came of it."""
+    actor = actor_of(request)
+    return shape_run(steer_plan(run_id=run_id, actor=actor, action=body.action, number=body.number))
 
 
 @router.post("/{run_id}/resume", response=RunOut, operation_id="resume_run", summary="Resume a run")

@@ -7,7 +7,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from agents.models import StepKind
+from agents.models import SteeringKind, StepKind
 from agents.states import CallStatus, RunStatus
 from approvals.models import Kind
 from approvals.states import ApprovalStatus
@@ -33,6 +33,16 @@ class RunIn(Body):
     )
     task_type: str = Field(default="", max_length=64)
     metadata: dict[str, Any] = Field(default={}, description="Kept with the run, for the caller.")
+    success: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema of the object that the run must yield as its output."
+    )
+
+
+class PlanIn(Body):
+    """What to do about the plan of a run."""
+
+    action: SteeringKind
+    number: int | None = Field(default=None, ge=1, le=100, description="The step, for retry and skip.")
 
 
 class RunStarted(Schema):
