@@ -1,5 +1,6 @@
 """What agents remember: notes of a run, and memories over runs, for one subject and no other."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +16,10 @@ from agents.memory.long_term import Recalled, recall
 from agents.memory.scratchpad import MAX_NOTES
 from agents.memory.subjects import subject_digest
 from agents.models import Agent, Memory, Note, Run, StepKind, ToolCall
-from agents.providers.base import ModelRequest, ModelResponse
+from agents.providers.base import ModelFailure, ModelRequest, ModelResponse
+from agents.providers.routing import close_all
 from agents.providers.scripted import call, say, together
+from agents.simulator.server import SimulatorServer
 from tests import world
 from tests.integration.agents.conftest import Play
 from traces.models import Event, Span
@@ -284,7 +287,39 @@ def test_changing_the_model_embeds_all_again_with_progress(monkeypatch: pytest.M
 
 @pytest.mark.req("MEM-5")
 def test_providers_without_embeddings_say_so() -> None:
-    from agents.providers.base import ModelFailure
-
     with pytest.raises(ModelFailure, match="anthropic has no embeddings"):
         embed(["x"], endpoint=Endpoint(provider="anthropic", model="m", base_url="http://127.0.0.1:9"))
+
+
+@pytest.fixture
+def simulator(settings: Any) -> Iterator[SimulatorServer]:
+    with SimulatorServer() as server:
+        settings.SIMULATOR_URL, settings.MODEL_ENDPOINTS = server.url, {}
+        yield server
+        close_all()
+
+
+@pytest.mark.req("MEM-5")
+def test_an_endpoint_embeds_the_task_at_once_and_what_was_remembered_later(
+    play: Play, simulator: SimulatorServer
+) -> None:
+    agent = remembering(
+        models={"executor": "scripted:test", "embeddings": "openai:text-embedding-3-small"}, answer_cache={}
+    )
+    play([say("Acme likes green tea."), say("Green.")])
+    first = world.carry_on(world.start(input="What does acme like?", subject=ANNA))
+    assert first.status == "completed", first.reason
+    assert first.input_tokens > 100  # those of the embedding, too
+    span = Span.objects.get(trace_id=first.trace_id, operation="embeddings")
+    assert (span.model, span.status, span.simulated) == ("text-embedding-3-small", "ok", True)
+    assert span.input_tokens
+    assert span.cost_usd
+    assert [event.data["embedded"] for event in Event.objects.filter(name="memory.remembered")] == [False]
+    progress = re_embedding.re_embed(agent=agent, now=timezone.now())
+    assert (progress.done, progress.left) == (2, 0)  # the memory and the answer
+    memory = Memory.objects.get(run=first)
+    assert (memory.embedded_by, len(memory.embedding)) == ("openai:text-embedding-3-small", 1536)
+    second = world.carry_on(world.start(input="What does acme like: green tea?", subject=ANNA))
+    kept = second.steps.get(kind=StepKind.RECALL).payload["memories"]
+    assert [one["id"] for one in kept] == [str(memory.pk)]
+    assert "by meaning" in kept[0]["why"]
