@@ -277,7 +277,7 @@ def test_an_analyst_watches_and_steers_nothing(client: Client, waiting: Run) -> 
 def test_an_operator_pauses_resumes_and_cancels(client: Client, waiting: Run) -> None:
     path = f"/runs/{waiting.pk}"
     client.post(f"{path}/pause")
-    assert "Somebody asked to pause it" in page(client, path)
+    assert "ana asked to pause it" in page(client, path)
     assert world.carry_on(waiting).status == "paused"
     assert "Resume" in page(client, path)
     client.post(f"{path}/resume")
