@@ -21,12 +21,17 @@ from agents.providers.base import (
 )
 from agents.runtime.attempts import Heard, Tally, attempt
 from agents.runtime.fitting import DoesNotFit, fit
+from agents.runtime.prose import written_call
 from agents.runtime.stretch import Stretch
 from agents.runtime.window import correction
 from traces.recorder import Recorded
 
 SHORT_WAIT = 2.0  # s; an endpoint that asks for no more is waited for rather than replaced, once
 WRONG_IN_ITSELF = frozenset({400, 413, 422})  # HTTP: no other endpoint would take that request either
+BY_INTERFACE = (
+    "Your last answer wrote out a tool call as text, so nothing was called. Make the call as a tool call, "
+    "or give your answer in words."
+)
 SHORTER = "Your last answer was cut off at its length limit. Give it again, whole and much shorter."
 
 
@@ -106,8 +111,8 @@ def hear(
 ) -> Heard:
     """What the model of `role` responds, or one of its fallbacks; `tally` grows by all attempts. Raises AskFailed.
 
-    An answer that was cut off is asked for once more, shorter and with twice the room; what then comes is returned,
-    whole or not. A refusal is put once to the next fallback; if that refuses or fails too, the refusal stands.
+    An answer that was cut off is asked for once more, shorter and with twice the room, and one that writes out a
+    call as text is asked to make it; what then comes is returned, better or not. A refusal is put once to the next fallback; if that refuses or fails too, the refusal stands.
     Messages are cut where else the prompt would not fit, but for the first `pinned`.
     """
     model = stretch.config.model_of(role)
@@ -149,16 +154,15 @@ def hear(
         },
     )
     heard = _first_answer(stretch, tally, role, model, request)
-    if heard.response.finish is Finish.LENGTH:
-        roomier = replace(
-            request,
-            messages=(*request.messages, Message(role="user", text=SHORTER)),
-            max_tokens=max(request.max_tokens, min(2 * request.max_tokens, model.window - fitted.tokens)),
-        )
+    if told := _what_is_amiss(heard.response, tools):
+        again = replace(request, messages=(*request.messages, Message(role="user", text=told)))
+        if heard.response.finish is Finish.LENGTH:
+            room = min(2 * request.max_tokens, model.window - fitted.tokens)
+            again = replace(again, max_tokens=max(request.max_tokens, room))
         try:
-            heard = _first_answer(stretch, tally, role, model, roomier)
+            heard = _first_answer(stretch, tally, role, model, again)
         except AskFailed:
-            pass  # the one that was cut off stands
+            pass  # the first one stands
     heard.context.update(fitted.use(heard.response.usage))
     heard.recorded.span.attributes |= {
         f"gatehouse.context.{name}": heard.context[name] for name in ("used", "tokens", "window")
@@ -184,6 +188,15 @@ def _first_answer(stretch: Stretch, tally: Tally, role: str, model: ModelRef, re
     if refused is not None:
         return refused
     raise AskFailed(_together(failures), stretch.run, tally, role=role)
+
+
+def _what_is_amiss(response: ModelResponse, tools: tuple[ToolSchema, ...]) -> str:
+    """What the model is told where asking once more may mend its answer; empty: nothing."""
+    if response.finish is Finish.LENGTH:
+        return SHORTER
+    if response.tool_calls or not written_call(response.text, [tool.name for tool in tools]):
+        return ""
+    return BY_INTERFACE
 
 
 def _asks_no_other(failure: ModelFailure, *, first: bool, run: Run) -> bool:

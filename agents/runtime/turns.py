@@ -11,6 +11,7 @@ from agents.runtime import context
 from agents.runtime.asking import ask
 from agents.runtime.focus import MARK, focus, visible
 from agents.runtime.journal import add, entry
+from agents.runtime.prose import written_call
 from agents.runtime.stretch import Stretch
 from agents.tools.validation import MAX_ARGUMENT_CHARS
 from traces.recorder import record, write_spans
@@ -45,6 +46,8 @@ def take_turn(stretch: Stretch) -> None:
         "context": answer.context,
         **marks,
     }
+    if not proposed and (named := written_call(text, [tool.name for tool in schemas])):
+        payload["written_call"] = named
     with entry(stretch.run, "model", now=now, alone=True, turns=stretch.run.turns + 1, **answer.usage):
         step = stretch.add_step(StepKind.MODEL, payload, now=now, span_id=answer.recorded.span.pk)
         calls = []

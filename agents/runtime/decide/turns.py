@@ -37,6 +37,9 @@ def unusable(turn: StepLike) -> Finish | None:
         return Finish(RunStatus.ESCALATED, "The model's answer was cut off at its length limit.")
     if not turn.payload["text"].strip():
         return Finish(RunStatus.ESCALATED, "The model gave an empty answer.")
+    if named := turn.payload.get("written_call"):
+        words = f"The model wrote a call of {named} out as text, twice: nothing was called."
+        return Finish(RunStatus.ESCALATED, words)
     return None
 
 
