@@ -21,13 +21,14 @@ def queue_run(
     version: AgentVersion,
     input: str,
     now: datetime,
-    actor: Actor | None = None,
+    actor: Actor | str | None = None,
     session: Conversation | None = None,
     **columns: Any,
 ) -> Run:
     """Add a run with its root span and its first event; inside a transaction, after whose commit it is woken.
 
-    `columns` are of the run: subject, conversation, task_type, metadata, taint_sources, wake_at, started_by.
+    `columns` are of the run: subject, conversation, task_type, metadata, taint_sources, wake_at, started_by. With
+    `parent` its root span stands under the parent's.
     """
     run = Run.objects.create(
         version=version, input=storable(input), session=session, created_at=now, **columns
@@ -35,6 +36,7 @@ def queue_run(
     Span.objects.create(
         id=run.root_span_id,
         trace_id=run.trace_id,
+        parent_id=run.parent.root_span_id if run.parent else "",
         name=f"invoke_agent {version.agent.name}",
         operation="invoke_agent",
         started_at=now,
@@ -48,7 +50,9 @@ def queue_run(
         actor=str(actor or "system"),
         object_id=run.pk,
         run_id=run.pk,
-        data={"agent": version.agent.name} | ({"session": str(session.pk)} if session else {}),
+        data={"agent": version.agent.name}
+        | ({"session": str(session.pk)} if session else {})
+        | ({"parent": str(run.parent_id)} if run.parent_id else {}),
     )
     _wake_after_commit(run.pk, run.wake_at)
     return run

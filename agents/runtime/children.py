@@ -10,15 +10,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from agents.config import AgentConfig
+from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run, StepKind
 from agents.runtime.budgets import TOKENS, Budget
 from agents.runtime.dispatch import wake
 from agents.runtime.journal import entry
 from agents.runtime.stretch import Stretch
 from agents.states import FINAL_RUN, RunStatus
-from traces.models import Span
 from traces.recorder import record
-from traces.storable import storable
 
 
 def live_versions(names: Iterable[str]) -> dict[str, AgentVersion]:
@@ -36,9 +35,11 @@ def open_child(
     It acts for the same subject, is tainted as its parent is, and its root span stands under the parent's.
     """
     parent = stretch.run
-    child = Run.objects.create(
+    child = queue_run(
         version=version,
-        input=storable(task),
+        input=task,
+        now=now,
+        actor=stretch.actor,
         subject=parent.subject,
         parent=parent,
         part=part,
@@ -50,29 +51,7 @@ def open_child(
         metadata=parent.metadata,
         started_by_id=parent.started_by_id,
         taint_sources=list(parent.taint_sources),
-        created_at=now,
     )
-    agent = version.agent.name
-    Span.objects.create(
-        id=child.root_span_id,
-        trace_id=child.trace_id,
-        parent_id=parent.root_span_id,
-        name=f"invoke_agent {agent}",
-        operation="invoke_agent",
-        started_at=now,
-        run_id=child.pk,
-        agent=agent,
-        agent_version=version.number,
-        preview=child.input[:300],
-    )
-    record(
-        "run.started",
-        actor=stretch.actor,
-        object_id=child.pk,
-        run_id=child.pk,
-        data={"agent": agent, "parent": str(parent.pk), "part": part},
-    )
-    transaction.on_commit(lambda: wake(child.pk))
     stretch.children.append(child)
     return child
 

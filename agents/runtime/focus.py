@@ -69,10 +69,9 @@ class Focus:
 
 def focus(stretch: Stretch) -> Focus:
     """What the executor's next turn is about."""
-    snapshot = stretch.snapshot()
     if stretch.config.chain:
         return _of_link(stretch)
-    if is_fast(snapshot):
+    if is_fast(stretch.steps):
         return Focus(
             role="router",
             tools={name: tool for name, tool in stretch.tools.items() if _is_lookup(tool)},
@@ -83,8 +82,8 @@ def focus(stretch: Stretch) -> Focus:
     if not plan:
         return Focus(tools=tools, note=note)
     if current_step(plan) is None:
-        return Focus(tools=tools, note=_joined(_standing(plan), note))
-    told = _standing(plan) if len(plan) > 1 else ""
+        return Focus(tools=tools, note=_joined(_told(plan), note))
+    told = _told(plan) if len(plan) > 1 else ""
     return Focus(tools=tools, plan=plan, note=_joined(told, note))
 
 
@@ -110,7 +109,7 @@ def why_outside(stretch: Stretch, call: ToolCall, tool: Tool) -> str:
             return ""
         return f"{tool.name} is a tool for {tool.category}, which the link {link.title!r} has not. Go on without it."
     before = [step for step in stretch.steps if step.seq < call.step.seq]
-    if _was_fast(before):
+    if is_fast(before):
         return "" if _is_lookup(tool) else f"{tool.name} needs a plan first: it did not run."
     if "plan_step" not in call.step.payload:
         return ""
@@ -172,18 +171,21 @@ def current_link(chain: Sequence[Link], steps: Sequence[Step]) -> int:
     return min(int(latest.get("link", 1)) + (not latest["calls"]), len(chain))
 
 
-def _standing(plan: Sequence[PlanStep]) -> str:
+def standing(plan: Sequence[PlanStep]) -> str:
+    """Where each step stands, in words."""
     words = {"pending": "to come", "current": "current", "done": "done"}
     lines = [f"{step.number}. {step.title}: {words.get(step.state, 'left out')}" for step in plan]
+    return "Where the plan stands:\n" + "\n".join(lines)
+
+
+def _told(plan: Sequence[PlanStep]) -> str:
     current = current_step(plan)
     if current is None:
-        lines.append("All steps are closed. Do what is still asked of you, or give your answer.")
-    else:
-        lines.append(
-            f"You are at step {current.number}. Your tools are those of this step; call {FINISH_STEP} when it is finished. "
-            "Where nothing is left to do, give your answer."
-        )
-    return "Where the plan stands:\n" + "\n".join(lines)
+        return f"{standing(plan)}\nAll steps are closed. Do what is still asked of you, or give your answer."
+    return (
+        f"{standing(plan)}\nYou are at step {current.number}. Your tools are those of this step; call {FINISH_STEP} "
+        "when it is finished. Where nothing is left to do, give your answer."
+    )
 
 
 def form_of(stretch: Stretch) -> str:
@@ -198,13 +200,6 @@ def form_of(stretch: Stretch) -> str:
 
 def _joined(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
-
-
-def _was_fast(steps: Sequence[Step]) -> bool:
-    planned = any(step.kind == StepKind.PLAN for step in steps)
-    return not planned and any(
-        step.kind == StepKind.ROUTE and step.payload.get("path") == "fast" for step in steps
-    )
 
 
 def _is_lookup(tool: Tool) -> bool:

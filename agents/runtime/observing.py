@@ -3,7 +3,10 @@
 from typing import Any
 
 from agents.models import StepKind
+from agents.providers.base import Message
 from agents.runtime import context
+from agents.runtime.decide.progress import progress
+from agents.runtime.focus import standing
 from agents.runtime.stretch import Stretch
 from agents.runtime.structured import ask_structured
 from agents.runtime.thinking import store
@@ -34,9 +37,18 @@ def observe(stretch: Stretch) -> None:
         stretch,
         role="observer",
         system=context.system_prompt(stretch, "observer", OBSERVE_DUTY),
-        messages=(context.transcript(stretch),),
+        messages=(context.transcript(stretch), *_left_out(stretch)),
         schema=OBSERVATION_SCHEMA,
         pinned=0,
     )
     judgement["confidence"] = min(1.0, max(0.0, judgement["confidence"]))
     store(stretch, StepKind.OBSERVE, judgement, answer, "run.observed", {"verdict": judgement["verdict"]})
+
+
+def _left_out(stretch: Stretch) -> tuple[Message, ...]:
+    """Where the plan stands, if people or the budget left something out: that is not what is missing."""
+    plan = progress(stretch.steps)
+    if not any(step.state in ("skipped", "dropped") for step in plan):
+        return ()
+    text = f"{standing(plan)}\nWhat was left out was left out on purpose: judge the rest."
+    return (Message(role="user", text=text),)

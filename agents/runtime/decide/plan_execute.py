@@ -1,5 +1,7 @@
 """A planner plans, an executor carries it out, an observer judges what came of it; what is simple skips both."""
 
+from collections.abc import Sequence
+
 from agents.runtime.decide.actions import (
     Action,
     Ask,
@@ -35,11 +37,10 @@ def after(s: Snapshot) -> Action:
     return action
 
 
-def is_fast(s: Snapshot) -> bool:
-    """Whether the run is on the fast path: found simple, and not planned after all."""
-    first = s.steps[0] if s.steps else None
-    fast = first is not None and first.kind == "route" and first.payload["path"] == "fast"
-    return fast and latest_plan(s.steps) is None
+def is_fast(steps: Sequence[StepLike]) -> bool:
+    """Whether a run is on the fast path: found simple, and not planned after all."""
+    found_simple = any(step.kind == "route" and step.payload.get("path") == "fast" for step in steps)
+    return found_simple and latest_plan(steps) is None
 
 
 def _after(s: Snapshot) -> Action:
@@ -48,7 +49,7 @@ def _after(s: Snapshot) -> Action:
         return Triage() if s.fast_path else Plan()
     match last.kind:
         case "route":
-            return CallModel() if is_fast(s) else Plan()
+            return CallModel() if is_fast(s.steps) else Plan()
         case "plan":
             return _after_plan(s, last)
         case "answer":
@@ -56,7 +57,7 @@ def _after(s: Snapshot) -> Action:
         case "steer":
             return Plan() if last.payload["action"] == "replan" else CallModel()
         case "model":
-            return _after_fast_turn(s, last) if is_fast(s) else _after_turn(s, last)
+            return _after_fast_turn(s, last) if is_fast(s.steps) else _after_turn(s, last)
         case "observe":
             return _after_observation(s, last)
     raise ValueError(f"unknown kind of step {last.kind!r}")
