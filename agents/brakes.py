@@ -25,7 +25,7 @@ from traces.alerts.breakers import COST, ESCALATION, HOUR, Figure
 LOOK_EVERY = 1.0  # s
 CLAIM_LOCK = 0x636C616D  # of Postgres' advisory locks
 
-NEW = Q(status=RunStatus.QUEUED, started_at=None, parent=None, requested="")
+NEW = Q(ended_at=None, status=RunStatus.QUEUED, started_at=None, parent=None, requested="")
 
 
 class Standing:
@@ -99,7 +99,7 @@ def _is_free(run_id: UUID, names: frozenset[str], now: datetime) -> bool:
         return True
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
-    at_work = Run.objects.filter(status=RunStatus.RUNNING, lease_until__gte=now).exclude(pk=run_id)
+    at_work = Run.objects.filter(ended_at=None, status=RunStatus.RUNNING, lease_until__gte=now).exclude(pk=run_id)
     return at_work.count() < settings.REDUCED_RUNS
 
 

@@ -148,7 +148,7 @@ def sweep(*, limit: int) -> None:
     late = Message.objects.filter(taken_at=None, run__status__in=FINAL_RUN, run__session__isnull=False)
     for run_id in late.order_by().values_list("run_id", flat=True).distinct()[:limit]:
         carry_over(run_id)
-    waiting = Run.objects.filter(status=RunStatus.QUEUED, wake_at=NEVER)
+    waiting = Run.objects.filter(ended_at=None, status=RunStatus.QUEUED, wake_at=NEVER)
     first = (
         Run.objects.filter(session__in=waiting.values("session"), parent=None)
         .exclude(status__in=FINAL_RUN)

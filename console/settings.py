@@ -77,6 +77,8 @@ DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     # Threads share these: a run gives its connection back before it waits for a model.
     "pool": environment.database_pool(),
+    # Of what `traces.statement` writes; a pooler before the database must know prepared statements.
+    "prepare_threshold": 5,
 }
 # After a restart of the database, a connection of the pool is looked at before it is used.
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -26,7 +27,8 @@ class Event(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["run_id", "id"], name="event_run", condition=Q(run_id__isnull=False)),
-            models.Index(fields=["object_id", "id"], name="event_object"),
+            # Those of a run are found by the run.
+            models.Index(fields=["object_id", "id"], name="event_object", condition=Q(run_id__isnull=True)),
         ]
 
     def __str__(self) -> str:
@@ -80,7 +82,8 @@ class Span(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["trace_id", "started_at"], name="span_trace"),
-            models.Index(fields=["-started_at"], name="span_newest"),
+            models.Index(fields=["-started_at"], name="span_newest", condition=Q(parent_id="")),
+            BrinIndex(fields=["started_at"], name="span_time"),  # rows come in this order
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=SpanStatus.values), name="span_status"),
@@ -100,7 +103,10 @@ class Span(models.Model):
 class SpanBody(models.Model):
     """Inputs and outputs of a span, apart from it so that lists stay quick; read when a person expands it."""
 
-    span = models.OneToOneField(Span, primary_key=True, on_delete=models.CASCADE, related_name="body")
+    # Written by the same statement as its span, which needs no check by the database.
+    span = models.OneToOneField(
+        Span, primary_key=True, on_delete=models.CASCADE, related_name="body", db_constraint=False
+    )
     input = models.JSONField(null=True)
     output = models.JSONField(null=True)
 

@@ -5,18 +5,20 @@ doesn't, nothing is. The ORM can't say this, and its several statements were mos
 """
 # ruff: noqa: S608 -- names of tables and columns come from models, and every value is a parameter
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models
+from pydantic_core import to_json
 
 Model = type[models.Model]
+M = TypeVar("M", bound=models.Model)
 
 
 @dataclass(slots=True)
@@ -74,7 +76,8 @@ class Statement:
                 row._state.adding, row._state.db = False, connection.alias
                 for attribute, relation, parent in layout.parents:
                     if parent in tables:
-                        setattr(row, attribute, getattr(row, relation).pk)
+                        # Past Django's descriptor, which would forget the object that it knows.
+                        row.__dict__[attribute] = getattr(row, relation).pk
         return returned[: len(self.answers)]
 
     def _params(self, tables: dict[Model, list[models.Model]]) -> list[Any]:
@@ -112,6 +115,7 @@ class _Layout:
     table: str
     key: str
     generated: bool  # its key, by the database
+    all_columns: tuple[_Column, ...]
     columns: tuple[_Column, ...]  # without a generated key
     by_attribute: dict[str, _Column]
     parents: tuple[
@@ -134,6 +138,7 @@ def _layout(model: Model) -> _Layout:
         table=meta.db_table,
         key=meta.pk.attname,
         generated=generated,
+        all_columns=tuple(columns),
         columns=tuple(column for column in columns if not generated or column.attribute != meta.pk.attname),
         by_attribute={column.attribute: column for column in columns},
         parents=tuple(parents),
@@ -145,7 +150,7 @@ def _adapter(item: Any) -> Callable[[Any], Any]:
     while item.is_relation:
         item = item.target_field
     if isinstance(item, models.JSONField):
-        return lambda value: None if value is None else json.dumps(value, cls=DjangoJSONEncoder)
+        return lambda value: None if value is None else to_json(value).decode()
     if isinstance(item, models.IntegerField | models.FloatField | models.DecimalField):
         return lambda value: None if value is None else str(value)
     return lambda value: value
@@ -186,7 +191,9 @@ def _text(
         parts.append(f"{layout.table}_new AS ({_insert(layout, count, left_open)})")
         if layout.generated:
             columns.append(f"ARRAY(SELECT {layout.key} FROM {layout.table}_new)")
-    return f"WITH {', '.join(parts)} SELECT {', '.join(columns) or 'true'} FROM held"
+    text = f"WITH {', '.join(parts)} SELECT {', '.join(columns) or 'true'} FROM held"
+    numbers = itertools.count(1)
+    return re.sub("%s", lambda _: f"${next(numbers)}", text)
 
 
 def _held(guard: Any, conditions: Sequence[str], answers: Sequence[str]) -> str:
@@ -221,7 +228,43 @@ def _insert(layout: _Layout, count: int, left_open: tuple[str, ...]) -> str:
     return f"INSERT INTO {layout.table} ({names}) SELECT new.* FROM held, (VALUES {rows}) AS new{returning}"
 
 
-def _cursor() -> "psycopg.Cursor[tuple[Any, ...]]":
+def read(model: type[M], where: str, *params: Any) -> list[M]:
+    """The rows of `model` for which `where` holds: SQL with $1, $2 ... for `params`, which may end in an order."""
+    return fetch(model, f"SELECT {columns_of(model)} FROM {model._meta.db_table} WHERE {where}", *params)
+
+
+def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> list[M]:
+    """The rows that a statement returns, which names `columns_of(model)` and then what `also` calls further attributes.
+
+    For the few statements that every stretch of work begins with: the server prepares them, and nothing is compiled.
+    """
+    layout = _layout(model)
+    with connection.wrap_database_errors, _cursor() as cursor:
+        cursor.execute(sql, params, prepare=True)
+        rows = cursor.fetchall()
+    names = [column.attribute for column in layout.all_columns]
+    documents = [number for number, column in enumerate(layout.all_columns) if column.cast == "jsonb"]
+    found = []
+    for row in rows:
+        values = list(row[: len(names)])
+        for number in documents:
+            if values[number] is not None:
+                values[number] = json.loads(values[number])
+        instance = model.from_db(connection.alias, names, values)
+        for name, value in zip(also, row[len(names) :], strict=True):
+            setattr(instance, name, value)
+        found.append(instance)
+    return found
+
+
+@cache
+def columns_of(model: Model) -> str:
+    """All columns of `model`, as `fetch` wants them."""
+    layout = _layout(model)
+    return ", ".join(f"{layout.table}.{column.name}" for column in layout.all_columns)
+
+
+def _cursor() -> "psycopg.RawCursor[tuple[Any, ...]]":
     """A cursor whose statements the server prepares; Django's own puts the values into the text."""
     connection.ensure_connection()
-    return psycopg.Cursor(connection.connection)
+    return psycopg.RawCursor(connection.connection)

@@ -15,7 +15,7 @@ class ToolCall(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tool_calls")
-    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="tool_calls")
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="tool_calls", db_index=False)
     index = models.PositiveSmallIntegerField(help_text="Its place among the calls of its step.")
     provider_call_id = models.CharField(max_length=128)
     tool = models.CharField(max_length=128)
@@ -26,7 +26,9 @@ class ToolCall(models.Model):
     digest = models.CharField(max_length=64, blank=True)
     rule = models.TextField(blank=True, help_text="The rule that judged it, and why.")
     tainted = models.BooleanField(default=False)
-    approval = models.ForeignKey(Approval, null=True, on_delete=models.PROTECT, related_name="+")
+    approval = models.ForeignKey(
+        Approval, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     claim_fence = models.PositiveBigIntegerField(null=True, help_text="The run's fence when it was claimed.")
     attempts = models.PositiveSmallIntegerField(default=0)
     result = models.JSONField(null=True, help_text="What the agent is told: type, and data or message.")

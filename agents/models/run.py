@@ -7,7 +7,7 @@ from django.db.models.functions import MD5, Cast
 
 from agents.models.agent import AgentVersion
 from agents.models.conversation import Conversation
-from agents.states import CLAIMABLE_RUN, FINAL_RUN, RunStatus
+from agents.states import FINAL_RUN, RunStatus
 from traces.ids import new_id, new_span_id
 
 
@@ -21,9 +21,13 @@ class Run(models.Model):
     input = models.TextField()
     subject = models.JSONField(default=dict, help_text="On whose behalf: user, customer.")
     conversation = models.CharField(max_length=200, blank=True, help_text="The caller's key.")
-    session = models.ForeignKey(Conversation, null=True, on_delete=models.PROTECT, related_name="runs")
+    session = models.ForeignKey(
+        Conversation, null=True, on_delete=models.PROTECT, related_name="runs", db_index=False
+    )
     success = models.JSONField(null=True, help_text="JSON Schema of what the task must yield.")
-    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
+    parent = models.ForeignKey(
+        "self", null=True, on_delete=models.CASCADE, related_name="children", db_index=False
+    )
     part = models.PositiveSmallIntegerField(null=True, help_text="Which part of the parent's task it is.")
     depth = models.PositiveSmallIntegerField(default=0, help_text="Runs above it.")
     root_id = models.UUIDField(null=True, help_text="The topmost run above it, whose trace it shares.")
@@ -69,7 +73,7 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
             # Nothing that changes while a run stays where it is: its updates then touch no index.
-            models.Index(fields=["status"], name="run_moving", condition=Q(status__in=sorted(CLAIMABLE_RUN))),
+            models.Index(fields=["created_at"], name="run_moving", condition=Q(ended_at__isnull=True)),
             models.Index(
                 fields=["session", "created_at"], name="run_session", condition=Q(session__isnull=False)
             ),

@@ -30,7 +30,7 @@ class StepKind(models.TextChoices):
 class Step(models.Model):
     """One committed step of a run, never changed afterwards; tool calls hang on the step that proposed them."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=16, choices=StepKind)
     payload = models.JSONField()

@@ -38,7 +38,9 @@ def call_digest(run: Run, tool: Tool, arguments: dict[str, Any]) -> str:
 
 def policy_digest(version: AgentVersion) -> str:
     """Which policy judged."""
-    return digest_of(version.config.get("policy", []))
+    if not hasattr(version, "_policy_digest"):  # a version never changes
+        version._policy_digest = digest_of(version.config.get("policy", []))  # type: ignore[attr-defined]
+    return str(version._policy_digest)  # type: ignore[attr-defined]
 
 
 def tool_context(call: ToolCall, *, agent: str) -> ToolContext:

@@ -17,20 +17,21 @@ from agents import brakes
 from agents.models import Run
 from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
+from traces.statement import columns_of, fetch
 
 log = structlog.get_logger(__name__)
 
 # One statement, which also tells what others want of the run: see `Run.halted`.
-CLAIM = f"""
-UPDATE agents_run SET status = 'running', fence = fence + 1, attempts = attempts + 1, lease_owner = %(owner)s,
-    lease_until = %(lease_until)s, wake_at = NULL, started_at = coalesce(started_at, %(now)s)
+CLAIM = """
+UPDATE agents_run SET status = 'running', fence = fence + 1, attempts = attempts + 1, lease_owner = $3,
+    lease_until = $4, wake_at = NULL, started_at = coalesce(started_at, $2)
 FROM agents_agentversion version JOIN agents_agent agent ON agent.id = version.agent_id
-WHERE agents_run.id = %(id)s AND version.id = agents_run.version_id
-    AND agents_run.status IN ({", ".join(f"'{status}'" for status in sorted(CLAIMABLE_RUN))})
-    AND (lease_until IS NULL OR lease_until < %(now)s) AND (wake_at IS NULL OR wake_at <= %(now)s)
-RETURNING agents_run.*, agent.live_version_id,
-    EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND approvals_halt.agent IN ('', agent.name)) AS halted
-"""  # noqa: S608 -- its parts are constants
+WHERE agents_run.id = $1 AND version.id = agents_run.version_id AND agents_run.status = ANY ($5)
+    AND (lease_until IS NULL OR lease_until < $2) AND (wake_at IS NULL OR wake_at <= $2)
+RETURNING {columns}, agent.live_version_id,
+    EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND approvals_halt.agent IN ('', agent.name))
+"""
+CLAIMABLE = sorted(CLAIMABLE_RUN)
 
 _held: dict[UUID, int] = {}  # what this process works on, with the fence; only that is renewed
 
@@ -49,14 +50,20 @@ def lease_end(now: datetime) -> datetime:
 def claim(run_id: UUID, *, now: datetime) -> Run | None:
     """Take the run, if it can go on and nobody holds it; None else. Each claim raises the fence."""
     _keep_renewing()
-    values = {"id": run_id, "now": now, "owner": owner(), "lease_until": lease_end(now)}
     with brakes.passage(run_id, now=now) as free:
-        run = next(iter(Run.objects.raw(CLAIM, values)), None) if free else None
-    if run is None:
+        claimed = _claim(run_id, now) if free else []
+    if not claimed:
         return None
+    run = claimed[0]
     run.version = version_of(run.version_id)
     _held[run_id] = run.fence  # last: what is held is worked on, else its lease would be renewed for nobody
     return run
+
+
+def _claim(run_id: UUID, now: datetime) -> list[Run]:
+    sql = CLAIM.format(columns=columns_of(Run))
+    params = (run_id, now, owner(), lease_end(now), CLAIMABLE)
+    return fetch(Run, sql, *params, also=("live_version_id", "halted"))
 
 
 def let_go(run: Run) -> None:

@@ -69,7 +69,7 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     asked = Q(status=RunStatus.WAITING_RUNS) & Exists(below) & ~Exists(below.filter(requested=""))
     requested = ~Q(requested="") & Q(status__in=WAITING_RUN) & ~in_doubt & ~asked
     over = Q(status=RunStatus.WAITING_RUNS) & ~Exists(below)
-    moving = Run.objects.filter(idle & (stranded | due | requested | over)).order_by("created_at")
+    moving = Run.objects.filter(idle & (stranded | due | requested | over), ended_at=None).order_by("created_at")
     if halted:
         moving = moving.exclude(frozen, requested="")  # a run may be cancelled while it is halted, no more
     moving, limit = brakes.without_held_back(moving), brakes.sweep_limit(limit)
@@ -84,6 +84,7 @@ def _decided(limit: int) -> list[UUID]:
     pending = Approval.objects.filter(status=ApprovalStatus.PENDING)
     calls = ToolCall.objects.filter(
         ~Exists(pending.filter(call_id=OuterRef("pk"))),
+        run__ended_at=None,
         run__status=RunStatus.WAITING_APPROVAL,
         status__in=[CallStatus.PENDING_APPROVAL, CallStatus.UNKNOWN],
     )
@@ -92,6 +93,7 @@ def _decided(limit: int) -> list[UUID]:
         ~Exists(pending.filter(run_id=OuterRef("pk"))),
         Q(status=RunStatus.WAITING_INPUT)
         | Q(status=RunStatus.WAITING_APPROVAL, version__config__plan__approve=True),
+        ended_at=None,
     )
     return [
         *calls.order_by("run_id").values_list("run_id", flat=True).distinct()[:limit],

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -28,9 +29,10 @@ from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
 from approvals.exceptions import Halted
 from approvals.halts import require_running
-from approvals.models import Approval, Kind
+from approvals.models import Approval, Decision, Kind
 from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus
+from traces.statement import read
 
 MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
 DOING = (StepKind.MODEL, StepKind.ANSWER)  # after which nothing is asked about a plan any more
@@ -66,11 +68,11 @@ class Stretch:
         steps: list[Step] = []
         calls: list[ToolCall] = []
         if run.fence > 1:  # else nobody has held it before, and there are none
-            steps = list(run.steps.order_by("seq"))
-            calls = list(run.tool_calls.all())
+            steps = read(Step, "run_id = $1 ORDER BY seq", run.pk)
+            calls = read(ToolCall, "run_id = $1", run.pk)
             step_of = {step.pk: step for step in steps}
             for call in calls:
-                call.step = step_of[call.step_id]
+                call.run, call.step = run, step_of[call.step_id]
             calls.sort(key=lambda call: (call.step.seq, call.index))
         if run.attempts > MAX_ATTEMPTS:
             broken = f"{MAX_ATTEMPTS} times in a row, work on it stopped before a step was done."
@@ -118,12 +120,20 @@ class Stretch:
         if self.run.requested == "steer":
             self.steerings = list(self.run.steerings.filter(taken_at=None))
         if self.awaits_people and not self.knows_requests:
-            self.requests = list(
-                Approval.objects.filter(run_id=self.run.pk)
-                .select_related("decision__user")
-                .order_by("requested_at")
-            )
-            self.knows_requests = True
+            self._read_requests()
+
+    def _read_requests(self) -> None:
+        """What people were asked for this run, with their decisions."""
+        self.requests = read(Approval, "run_id = $1 ORDER BY requested_at", self.run.pk)
+        request_of = {request.pk: request for request in self.requests}
+        decisions = read(Decision, "approval_id = ANY ($1)", list(request_of))
+        user_of = {
+            user.pk: user for user in read(User, "id = ANY ($1)", [each.user_id for each in decisions])
+        }
+        for decision in decisions:
+            decision.user = user_of[decision.user_id]
+            decision.approval = request_of[decision.approval_id]  # known from both sides
+        self.knows_requests = True
 
     def look_again(self) -> None:
         """Read anew what others may have changed, after a write found that they did."""
