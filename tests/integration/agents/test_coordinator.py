@@ -1,6 +1,7 @@
 """A coordinator hands out parts of its task; they are runs of their own, in parallel, on a part of its budget."""
 
 from contextlib import contextmanager
+from queue import Queue
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from agents.models import Run
 from agents.providers.base import FailureKind, ModelFailure
 from agents.providers.scripted import answer, call, say
 from agents.runtime import children, delegating, ending, journal, leases
+from agents.runtime.loop import advance
 from agents.runtime.recovery import sweep
 from approvals.halts import halt, lift_halt
 from tests import tools, world
@@ -28,6 +30,7 @@ from tests.integration.agents.family import (
     publish_coordinator,
     standing,
 )
+from tests.waiting import until
 from traces.models import Span
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("AGT-3")]
@@ -301,6 +304,40 @@ def test_a_crash_at_any_step_starts_each_part_once_and_counts_it_once(
     assert len(below) == 2
     assert ended.turns == 2 + sum(child.turns for child in below)
     assert ended.input_tokens == 200 + sum(child.input_tokens for child in below)
+
+
+@pytest.mark.req("RUN-5")
+def test_parts_that_end_at_the_same_moment_wake_their_run_once_and_for_all(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    six = parts(*[part("books", 0.1) for _ in range(6)])
+    publish_coordinator("lead", "books", coordinator={"fan_out": 6})
+    play(script([six, whole()], books=[say("12.")] * 6))
+    woken: Queue[UUID] = Queue()  # a broker that loses nothing, with four workers
+    monkeypatch.setattr("agents.runtime.children.wake", woken.put)
+    monkeypatch.setattr("agents.runtime.ending.wake", woken.put)
+    monkeypatch.setattr("agents.intake.wake", woken.put)
+
+    def work() -> None:
+        while (run_id := woken.get()) != nobody:
+            advance(run_id)
+        connection.close()
+
+    nobody = UUID(int=0)
+    run = world.start("lead")
+    workers = [Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    try:
+        until(lambda: Run.objects.filter(pk=run.pk, status="completed").exists(), "the end of the run")
+    finally:
+        for _ in workers:
+            woken.put(nobody)
+        for worker in workers:
+            worker.join()
+    run.refresh_from_db()
+    assert kinds(run) == ["delegate", "gather", "model"]
+    assert run.turns == 2 + 6
 
 
 class Killed(BaseException):
