@@ -14,8 +14,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from agents.actions import publish, roll_back
 from agents.advice import confirmation, loosened, warnings
 from agents.comparison import compare
+from agents.config.models import ROLES
 from agents.exceptions import AgentError
-from agents.forms import GUARDRAILS, LIMITS, ROLES, AgentForm
+from agents.form_sections import BEHAVIOUR_SECTIONS, PATTERN_SECTIONS, field_of
+from agents.forms import GUARDRAILS, LIMITS, AgentForm
 from agents.memory.admin import MemoryAdmin
 from agents.models import Agent, AgentVersion, Run, Step, ToolCall
 from agents.prices_admin import PriceAdmin
@@ -43,6 +45,8 @@ class AgentAdmin(ModelAdmin):
         ("Policy", {"fields": ("policy",)}),
         ("Limits", {"fields": LIMITS}),
         ("Guardrails", {"fields": GUARDRAILS}),
+        ("Pattern", {"fields": tuple(field_of(section) for section in PATTERN_SECTIONS)}),
+        ("Behaviour", {"fields": BEHAVIOUR_SECTIONS}),
         ("This change", {"fields": ("note",)}),
     )
 

@@ -13,8 +13,10 @@ from unfold.widgets import (
 from agents.actions import check_config
 from agents.advice import confirmation, loosened
 from agents.config import AgentConfig, Guardrails, Limits
+from agents.config.models import ROLES
 from agents.exceptions import BadConfig
 from agents.files import Place, as_duration, in_line, load, short_model, short_rule
+from agents.form_sections import HELP, SECTIONS, field_of, shape_error, write_section
 from agents.models import Agent
 from agents.tools.catalogue import known_tools
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 else:
     _AgentModelForm = forms.ModelForm
 
-ROLES = ("executor", "planner", "observer")
 LIMITS = tuple(Limits.model_fields)
 GUARDRAILS = tuple(Guardrails.model_fields)
 PATTERNS = get_args(AgentConfig.model_fields["pattern"].annotation)
@@ -67,12 +68,22 @@ class AgentForm(_AgentModelForm):
     pattern = forms.ChoiceField(
         choices=[(name, name) for name in PATTERNS],
         widget=UnfoldAdminSelectWidget(),
-        help_text="plan_execute: plan, act, look whether it is done. react: one model call per turn and no other.",
+        help_text=(
+            "plan_execute: plan, act, look whether it is done. react: one model call per turn and no other. "
+            "router: hand each request to the agent of its class. coordinator: give parts to several agents at once. "
+            "chain: fixed steps in order."
+        ),
     )
     instructions = _area(14, help_text="What the models are told. What outsiders write never changes it.")
     executor = _line(help_text=MODEL_HELP)
     planner = _line(required=False, help_text="Empty: the executor's.")
     observer = _line(required=False, help_text="Empty: the executor's.")
+    summariser = _line(required=False, help_text="Shortens what was said long ago. Empty: the executor's.")
+    router = _line(required=False, help_text="A small model that classifies requests. Empty: the executor's.")
+    embeddings = _line(
+        required=False,
+        help_text="provider:model of an endpoint with /v1/embeddings. Empty: words alone, without a model.",
+    )
     tools = forms.MultipleChoiceField(
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
@@ -85,6 +96,19 @@ class AgentForm(_AgentModelForm):
     )
     turns = _line(required=False, help_text="Model calls of the executor at most.")
     tokens = _line(required=False, help_text="Tokens at most, all models together.")
+    step_tokens = _line(
+        required=False, label="Tokens per step", help_text="Of one model call, prompt and answer, at most."
+    )
+    repeats = _line(
+        required=False,
+        label="Repetitions",
+        help_text="Calls with the same arguments after which a run has gone in circles and is stopped.",
+    )
+    tool_retries = _line(
+        required=False,
+        label="Tool retries",
+        help_text="How often a call that failed is tried again, where repeating it does no harm. 0: never.",
+    )
     cost_usd = _line(required=False, label="Cost", help_text="US dollars at most.")
     seconds = _line(
         required=False, label="Time", help_text="Work at most: 120, 90s or 15m. Waiting does not count."
@@ -96,6 +120,27 @@ class AgentForm(_AgentModelForm):
     confidence_min = _line(
         required=False, label="Least confidence", help_text="0 to 1; below, the run is handed to people."
     )
+    verify = forms.ChoiceField(
+        required=False,
+        choices=[("on", "on"), ("off", "off")],
+        widget=UnfoldAdminSelectWidget(),
+        label="Verify answers",
+        help_text=(
+            "Identifiers and amounts of an answer must stand in what the agent read; else it corrects the answer once, "
+            "and then people take over."
+        ),
+    )
+    routing = _area(5, required=False, label="Router", help_text=HELP["router"])
+    coordinator = _area(4, required=False, help_text=HELP["coordinator"])
+    chain = _area(5, required=False, help_text=HELP["chain"])
+    plan = _area(1, required=False, help_text=HELP["plan"])
+    fast_path = _area(2, required=False, help_text=HELP["fast_path"])
+    degraded = _area(2, required=False, label="Without models", help_text=HELP["degraded"])
+    context = _area(3, required=False, help_text=HELP["context"])
+    conversations = _area(4, required=False, help_text=HELP["conversations"])
+    rates = _area(3, required=False, label="Rate limits", help_text=HELP["rates"])
+    memory = _area(4, required=False, help_text=HELP["memory"])
+    answer_cache = _area(2, required=False, label="Repeated questions", help_text=HELP["answer_cache"])
     policy = _area(10, required=False, help_text=POLICY_HELP)
     note = _line(required=False, max_length=300, help_text="Why this changes, for the list of versions.")
     based_on = forms.IntegerField(required=False, widget=forms.HiddenInput)
@@ -110,6 +155,7 @@ class AgentForm(_AgentModelForm):
         self.live = self.instance.live_version if self.instance.pk else None
         self.parsed: AgentConfig | None = None
         self.loosened: list[str] = []
+        self.places: dict[str, dict[Place, int]] = {}
         known = known_tools()
         field = self.fields["tools"]
         field.choices = [  # type: ignore[attr-defined]
@@ -174,6 +220,7 @@ class AgentForm(_AgentModelForm):
 
     def _assemble(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[Place, int]]:
         policy, places = _yaml("policy", values["policy"])
+        sections, self.places = self._sections(values)
         chosen = [*values["tools"], *values["other_tools"].split()]
         before = [tool.python for tool in self.live.parsed.tools] if self.live else []
         # In the order that they had, so that saving without a change is no change.
@@ -189,7 +236,21 @@ class AgentForm(_AgentModelForm):
             "guardrails": {name: values[name] for name in GUARDRAILS if values[name] != ""},
             "policy": policy or [],
         }
-        return config, places
+        for section in SECTIONS:
+            config.pop(section, None)
+        return config | sections, places
+
+    def _sections(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[Place, int]]]:
+        """The parts that are written as YAML, and where in them each key stands."""
+        sections, places = {}, {}
+        for section in SECTIONS:
+            field = field_of(section)
+            if not values[field]:
+                continue
+            sections[section], places[section] = _yaml(field, values[field])
+            if error := shape_error(section, sections[section]):
+                raise _Misplaced(field, error)
+        return sections, places
 
     def _tell(
         self, path: list[str | int], message: str, places: dict[Place, int], values: dict[str, Any]
@@ -203,10 +264,11 @@ class AgentForm(_AgentModelForm):
                 other = any(path and path in message for path in values["other_tools"].split())
                 self.add_error("other_tools" if other else "tools", message)
             case ["policy", *rest]:
-                place = tuple(rest)
-                while place and place not in places:
-                    place = place[:-1]
-                self.add_error("policy", f"Line {places.get(place, 1)}: {_named(rest[1:], message)}")
+                self.add_error("policy", f"Line {_line_of(rest, places)}: {_named(rest[1:], message)}")
+            case [section, *rest] if section in SECTIONS:
+                lines = self.places.get(str(section), {})
+                line = f"Line {_line_of(rest, lines)}: " if rest and lines else ""
+                self.add_error(field_of(str(section)), f"{line}{_named(rest, message)}")
             case [name, *_] if name in self.fields:
                 self.add_error(str(name), message)
             case _:
@@ -235,6 +297,7 @@ def _initial(config: AgentConfig, known: dict[str, Any]) -> dict[str, Any]:
         **config.limits.model_dump(),
         "seconds": as_duration(config.limits.seconds),
         **config.guardrails.model_dump(),
+        **{field_of(section): write_section(stored, section) for section in SECTIONS},
         "policy": "".join(f"- {_flow(short_rule(rule))}\n" for rule in stored.get("policy", [])),
     }
 
@@ -252,6 +315,14 @@ def _yaml(field: str, text: str) -> tuple[Any, dict[Place, int]]:
         return load(text, source=field)
     except BadConfig as error:
         raise _Misplaced(field, str(error)) from error
+
+
+def _line_of(path: list[str | int], places: dict[Place, int]) -> int:
+    """The line of the innermost part of `path` that stands in the text."""
+    place = tuple(path)
+    while place and place not in places:
+        place = place[:-1]
+    return places.get(place, 1)
 
 
 def _named(path: list[str | int], message: str) -> str:

@@ -404,3 +404,78 @@ def test_what_the_admin_needs_beyond_the_strict_policy_stays_there(ada: Client) 
     )
     for path in ("/", "/sign-in", "/api/v1/docs", "/inbox"):
         assert "unsafe" not in ada.get(path).headers["Content-Security-Policy"], path
+
+
+PARTS = {
+    "pattern": "plan_execute",
+    "step_tokens": "9000",
+    "repeats": "4",
+    "tool_retries": "0",
+    "verify": "off",
+    "summariser": "scripted:small",
+    "router": "scripted:tiny",
+    "plan": "approve: true",
+    "fast_path": "when: the status of one order is asked\nconfidence_min: 0.9",
+    "degraded": "mode: reply\nreply: We write to you.",
+    "context": "summarise_at: 0.5\nreinforce_every: 4",
+    "conversations": "{idle: 10m, busy: take_in}",
+    "rates": "user: 5",
+    "memory": "scratchpad: true\nkeep: 30d",
+    "answer_cache": "keep: 2h",
+}
+
+
+@pytest.mark.req("AGT-1")
+def test_every_part_of_a_configuration_can_be_edited(ada: Client) -> None:
+    response = add(ada, **PARTS)
+    assert b"clerk v1 is published" in response.content, form_of(response).errors
+    agent = Agent.objects.get(name="clerk")
+    config = live(agent).parsed
+    assert (config.limits.step_tokens, config.limits.repeats, config.limits.tool_retries) == (9000, 4, 0)
+    assert (config.guardrails.verify, config.plan.approve) == ("off", True)
+    assert config.fast_path is not None
+    assert config.fast_path.confidence_min == 0.9
+    assert (config.degraded.mode, config.degraded.reply) == ("reply", "We write to you.")
+    assert (config.context.summarise_at, config.context.reinforce_every) == (0.5, 4)
+    assert (config.conversations.idle, config.conversations.busy, config.rates.user) == (600, "take_in", 5)
+    assert (config.memory.scratchpad, config.memory.keep) == (True, 30 * 86400)
+    assert str(config.models.for_role("router")) == "scripted:tiny"
+    assert b"Nothing is changed: clerk v1" in change(ada, agent).content
+    change(ada, agent, answer_cache="", degraded="")
+    assert (live(agent).parsed.answer_cache, live(agent).parsed.degraded.mode) == (None, "wait")
+
+
+@pytest.mark.req("AGT-1")
+def test_patterns_of_several_agents_are_edited_as_lists(ada: Client) -> None:
+    routes = "routes:\n- {name: papers, when: any paper, agent: filer}\ndefault: papers"
+    response = add(ada, pattern="router", routing=routes, tools=[], other_tools="", policy="")
+    assert b"clerk v1 is published" in response.content, form_of(response).errors
+    agent = Agent.objects.get(name="clerk")
+    assert b"Nothing is changed" in change(ada, agent).content
+    chain = "- {title: Read, instructions: Read it.}\n- {title: Write, instructions: Answer.}"
+    change(ada, agent, pattern="chain", routing="", chain=chain)
+    assert [link.title for link in live(agent).parsed.chain] == ["Read", "Write"]
+
+
+@pytest.mark.req("AGT-1")
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        ("step_tokens", "none", "integer"),
+        ("repeats", "1", "greater than or equal to 2"),
+        ("tool_retries", "-1", "greater than or equal to 0"),
+        ("context", "summarise_at: 0.5\nreinforce: 4", "unknown key 'reinforce'; did you mean 'reinforce_every'?"),
+        ("context", "summarise_at: 0.5\nreinforce_every: 0", "Line 2: reinforce_every: "),
+        ("context", "often", "Write keys with values"),
+        ("context", "a: [", "this is not YAML"),
+        ("chain", "title: Read", "Write a list"),
+        ("degraded", "mode: reply", "degraded.reply must say what to answer"),
+        ("memory", "keep: for ever", "write 90s, 15m, 2h or 1d"),
+        ("routing", "routes: []\ndefault: x", "Line 1: routes: "),
+        ("embeddings", "small", "write a model as provider:model"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_part_is_told_at_its_field(ada: Client, field: str, text: str, words: str) -> None:
+    response = add(ada, **{field: text})
+    assert not Agent.objects.exists()
+    assert words in " ".join(form_of(response).errors[field]), form_of(response).errors
