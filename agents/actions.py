@@ -17,6 +17,7 @@ from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run
 from agents.runtime.children import resume_below
 from agents.runtime.dispatch import wake
+from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
 from agents.tools.registry import tools_of
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
@@ -45,14 +46,11 @@ def start_run(
     `conversation`: runs of the agent under one key are turns of one session. While an earlier one goes on the run
     waits for it; where the agent takes messages in, that going run is told instead, and returned.
     """
-    version = (
-        AgentVersion.objects.select_related("agent")
-        .filter(pk__in=Agent.objects.filter(name=agent).values("live_version"))
-        .first()
-    )
-    if version is None:
+    live = Agent.objects.filter(name=agent).values_list("live_version", flat=True).first()
+    if live is None:
         known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
         raise UnknownAgent(f"There is no agent {agent!r}. Agents: {known}.")
+    version = version_of(live)
     _check_input(version, input)
     now, subject, conversation = timezone.now(), storable(subject or {}), storable(conversation)
     with transaction.atomic():
@@ -69,23 +67,20 @@ def start_run(
         if not conversation:
             return queue_run(version=version, input=input, now=now, actor=actor, **columns)
         session = sessions.join(version=version, key=conversation, subject=subject, actor=actor, now=now)
-        rates.require_session(session, limit=version.parsed.rates.session, now=now)
-        going = sessions.going_run(session)
+        standing = sessions.standing(session, since=now - rates.MINUTE)
+        rates.require_session(session, standing.newest, limit=version.parsed.rates.session, now=now)
         if (session.messages or session.previous_id) and trusted_input:
             columns["taint_sources"] = ["conversation"]  # what was said and read before comes with it
-        at = sessions.add_message(session, now=now)
-        if going is not None and version.parsed.conversations.busy == "take_in":
-            sessions.say(going, text=input, actor=actor, trusted=trusted_input, at=at)
-            return going
-        transaction.on_commit(lambda: sessions.let_next_begin(session.pk))
+        at, counted = sessions.count_message(session, now=now)
+        if standing.going and version.parsed.conversations.busy == "take_in":
+            return sessions.say(
+                standing.going, counted, text=input, actor=actor, trusted=trusted_input, at=at
+            )
+        if standing.going:
+            columns["wake_at"] = sessions.NEVER
+            transaction.on_commit(lambda: sessions.let_next_begin(session.pk))
         return queue_run(
-            version=version,
-            input=input,
-            now=at,
-            actor=actor,
-            session=session,
-            wake_at=sessions.NEVER,
-            **columns,
+            version=version, input=input, now=at, actor=actor, session=session, with_it=counted, **columns
         )
 
 

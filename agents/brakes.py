@@ -99,7 +99,9 @@ def _is_free(run_id: UUID, names: frozenset[str], now: datetime) -> bool:
         return True
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
-    at_work = Run.objects.filter(ended_at=None, status=RunStatus.RUNNING, lease_until__gte=now).exclude(pk=run_id)
+    at_work = Run.objects.filter(ended_at=None, status=RunStatus.RUNNING, lease_until__gte=now).exclude(
+        pk=run_id
+    )
     return at_work.count() < settings.REDUCED_RUNS
 
 

@@ -1,17 +1,36 @@
 """What was said before: the earlier turns of a conversation, as a later one is told them."""
 
-from collections import defaultdict
+import json
 from dataclasses import dataclass
 from uuid import UUID
 
-from agents.models import Conversation, Message, Run
-from agents.states import FINAL_RUN, RunStatus
+from django.db import connection
+
+from agents.models import Run
+from agents.states import RunStatus
 
 FULL_TURNS = 10  # the latest, told in full
 QUESTION_CHARS, ANSWER_CHARS = 2000, 4000  # of a turn told in full
 FULL_CHARS = 16_000  # of all turns told in full
 LINE_CHARS = 240  # of a question, and of an answer, told in short
 SHORT_CHARS = 4000  # of all turns told in short, and of a summary
+# One statement instead of the ORM's three, since every turn asks it.
+READ = """
+SELECT previous.summary, coalesce((
+    SELECT json_agg(turn ORDER BY turn.created_at, turn.id) FROM (
+        SELECT id, created_at, input, output, status, (
+            SELECT json_agg(payload -> 'text' ORDER BY seq) FROM agents_step
+            WHERE run_id = agents_run.id AND kind = 'message'
+        ) AS said
+        FROM agents_run
+        WHERE session_id = session.id AND parent_id IS NULL AND ended_at IS NOT NULL
+            AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
+    ) turn
+), '[]')::text
+FROM agents_conversation session LEFT JOIN agents_conversation previous ON previous.id = session.previous_id
+WHERE session.id = %(id)s
+"""
+
 _KEPT = "_earlier_words"  # kept on the run object, that is for one stretch
 
 
@@ -41,17 +60,8 @@ def earlier_turns(run: Run) -> list[Turn]:
 
 def turns_of(session_id: UUID, *, before: Run | None = None) -> list[Turn]:
     """The turns of a session that are over, oldest first; of those that began before a run, if one is given."""
-    runs = Run.objects.filter(session=session_id, parent=None, status__in=FINAL_RUN)
-    if before is not None:
-        runs = runs.filter(created_at__lt=before.created_at)
-    said: dict[UUID, list[str]] = defaultdict(list)
-    taken = Message.objects.filter(run__in=runs.values("pk"), taken_at__isnull=False)
-    for run_id, text in taken.values_list("run_id", "text"):
-        said[run_id].append(text)
-    return [
-        Turn("\n".join([run.input, *said[run.pk]]), run.output or _without_answer(run))
-        for run in runs.only("input", "output", "status", "summary").order_by("created_at", "pk")
-    ]
+    _, turns = _read(session_id, before)
+    return turns
 
 
 def earlier_words(run: Run) -> str:
@@ -70,8 +80,7 @@ def earlier_words(run: Run) -> str:
 
 
 def _told(run: Run, session_id: UUID) -> str:
-    summary = Conversation.objects.filter(pk=session_id).values_list("previous__summary", flat=True).first()
-    turns = earlier_turns(run)
+    summary, turns = _read(session_id, run)
     full: list[str] = []
     while turns and len(full) < FULL_TURNS:
         words = turns[-1].in_full()
@@ -102,10 +111,23 @@ def in_short(turns: list[Turn]) -> str:
     return "\n".join([lines[0], f"- ({missing} turns are left out here)", *kept])
 
 
-def _without_answer(run: Run) -> str:
-    if run.status == RunStatus.ESCALATED:
+def _read(session_id: UUID, before: Run | None) -> tuple[str, list[Turn]]:
+    """The summary of the session before, and the turns of this one."""
+    values = {"id": session_id, "before": before.created_at if before else None}
+    with connection.cursor() as cursor:
+        cursor.execute(READ, values)
+        summary, rows = cursor.fetchone()
+    turns = [
+        Turn("\n".join([row["input"], *(row["said"] or [])]), row["output"] or _without_answer(row["status"]))
+        for row in json.loads(rows)
+    ]
+    return summary or "", turns
+
+
+def _without_answer(status: str) -> str:
+    if status == RunStatus.ESCALATED:
         return "(handed over to a person)"
-    return f"(no answer: {run.status.replace('_', ' ')})"
+    return f"(no answer: {status.replace('_', ' ')})"
 
 
 def _cut(text: str, length: int) -> str:

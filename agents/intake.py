@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 
@@ -10,7 +9,8 @@ from agents.models import AgentVersion, Conversation, Run
 from agents.runtime.dispatch import wake
 from approvals.access import Actor
 from traces.models import Span
-from traces.recorder import record
+from traces.recorder import page, record
+from traces.statement import Change, Statement
 from traces.storable import storable
 
 PREVIEW_CHARS = 300
@@ -23,17 +23,16 @@ def queue_run(
     now: datetime,
     actor: Actor | str | None = None,
     session: Conversation | None = None,
+    with_it: Change | None = None,
     **columns: Any,
 ) -> Run:
     """Add a run with its root span and its first event; inside a transaction, after whose commit it is woken.
 
     `columns` are of the run: subject, conversation, task_type, metadata, taint_sources, wake_at, started_by. With
-    `parent` its root span stands under the parent's.
+    `parent` its root span stands under the parent's. One with a `wake_at` is not woken. `with_it` is changed by the same statement.
     """
-    run = Run.objects.create(
-        version=version, input=storable(input), session=session, created_at=now, **columns
-    )
-    Span.objects.create(
+    run = Run(version=version, input=storable(input), session=session, created_at=now, **columns)
+    span = Span(
         id=run.root_span_id,
         trace_id=run.trace_id,
         parent_id=run.parent.root_span_id if run.parent else "",
@@ -45,19 +44,17 @@ def queue_run(
         agent_version=version.number,
         preview=run.input[:PREVIEW_CHARS],
     )
-    record(
-        "run.started",
-        actor=str(actor or "system"),
-        object_id=run.pk,
-        run_id=run.pk,
-        data={"agent": version.agent.name}
-        | ({"session": str(session.pk)} if session else {})
-        | ({"parent": str(run.parent_id)} if run.parent_id else {}),
-    )
-    _wake_after_commit(run.pk, run.wake_at)
+    with page() as recorded:
+        record(
+            "run.started",
+            actor=str(actor or "system"),
+            object_id=run.pk,
+            run_id=run.pk,
+            data={"agent": version.agent.name} | ({"session": str(session.pk)} if session else {})
+            | ({"parent": str(run.parent_id)} if run.parent_id else {}),
+        )
+    Statement(changes=[with_it] if with_it else [], added=[run, span, *recorded.rows()]).execute()
+    recorded.announce()
+    if run.wake_at is None:
+        transaction.on_commit(lambda: wake(run.pk))
     return run
-
-
-def _wake_after_commit(run_id: UUID, wake_at: datetime | None) -> None:
-    if wake_at is None:
-        transaction.on_commit(lambda: wake(run_id))

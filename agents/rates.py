@@ -8,6 +8,7 @@ would let through all or nothing while Valkey is away.
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.db.models import JSONField, Q, QuerySet, TextField, Value
 from django.db.models.functions import MD5, Cast
 
 from agents.exceptions import RateLimited
-from agents.models import AgentVersion, Conversation, Message, Run
+from agents.models import AgentVersion, Conversation, Run
 from approvals.access import Actor
 
 MINUTE = timedelta(minutes=1)
@@ -46,15 +47,12 @@ def require_agent_and_user(
         _require(Run.objects.filter(started_by=actor.user, subject={}), rates.user, f"User {name}", now)
 
 
-def require_session(session: Conversation, *, limit: int, now: datetime) -> None:
-    """Raise RateLimited where the locked session has as many messages within a minute as it may."""
-    if not limit:
-        return
-    since = now - MINUTE
-    runs = Run.objects.filter(session=session, created_at__gt=since).values_list("created_at", flat=True)
-    said = Message.objects.filter(run__session=session, said_at__gt=since).values_list("said_at", flat=True)
-    newest = sorted([*runs.order_by("-created_at")[:limit], *said.order_by("-said_at")[:limit]], reverse=True)
-    if len(newest) >= limit:
+def require_session(session: Conversation, newest: Sequence[datetime], *, limit: int, now: datetime) -> None:
+    """Raise RateLimited where the locked session has as many messages within a minute as it may.
+
+    `newest` says when each message of that minute came, the latest first.
+    """
+    if limit and len(newest) >= limit:
         _refuse(f"Conversation {session.key!r}", limit, newest[limit - 1], now)
 
 

@@ -5,13 +5,13 @@ sessions: `let_next_begin` gives the first one that isn't over a time that has c
 their session's row, each later than all before it. Whatever a lost message or a crash leaves, `sweep` finds.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Exists, F
-from django.db.models.functions import Greatest
+from django.db import connection, transaction
+from django.db.models import Exists
 from django.utils import timezone
 
 from agents import rates
@@ -23,7 +23,8 @@ from agents.states import FINAL_RUN, RunStatus
 from approvals.access import PEOPLE, Actor
 from approvals.digest import digest_of
 from traces.models import Event
-from traces.recorder import record
+from traces.recorder import page, record
+from traces.statement import Change, Statement
 from traces.storable import storable
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -61,31 +62,58 @@ def join(
     return session
 
 
-def add_message(session: Conversation, *, now: datetime) -> datetime:
-    """Count a message of the locked session. Returns its time, later than that of every message before it."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a locked session stands."""
+
+    going: UUID | None  # the latest turn that isn't over
+    newest: list[datetime]  # when its latest messages came, the last one first
+
+
+# The parts of a session's life that each turn passes through are plain SQL: the ORM's way to say the same took as
+# long as the rest of a turn.
+STANDING = """
+SELECT (SELECT id FROM agents_run WHERE session_id = %(id)s AND parent_id IS NULL AND ended_at IS NULL
+        ORDER BY created_at DESC, id DESC LIMIT 1),
+    ARRAY(SELECT created_at FROM agents_run WHERE session_id = %(id)s AND created_at > %(since)s
+        UNION ALL SELECT said_at FROM agents_message JOIN agents_run ON agents_run.id = run_id
+        WHERE session_id = %(id)s AND said_at > %(since)s ORDER BY 1 DESC)
+"""
+ENDED = """
+UPDATE agents_conversation SET last_at = greatest(last_at, %(at)s) WHERE id = %(id)s
+RETURNING EXISTS (SELECT 1 FROM agents_message WHERE run_id = %(run)s AND taken_at IS NULL),
+    EXISTS (SELECT 1 FROM agents_run WHERE session_id = %(id)s AND ended_at IS NULL)
+"""
+
+
+def standing(session: Conversation, *, since: datetime) -> Standing:
+    """How the locked session stands, with its messages after `since`."""
+    with connection.cursor() as cursor:
+        cursor.execute(STANDING, {"id": session.pk, "since": since})
+        going, newest = cursor.fetchone()
+    return Standing(going, newest)
+
+
+def count_message(session: Conversation, *, now: datetime) -> tuple[datetime, Change]:
+    """The time of a new message, later than that of all before it, and what must be written with it."""
     at = max(now, session.last_at + TICK)
-    session.messages, session.last_at = session.messages + 1, at
-    Conversation.objects.filter(pk=session.pk).update(messages=session.messages, last_at=at)
-    return at
+    return at, Change(Conversation, session.pk, {"messages": session.messages + 1, "last_at": at})
 
 
-def going_run(session: Conversation) -> Run | None:
-    """The latest turn that isn't over."""
-    unfinished = Run.objects.filter(session=session, parent=None).exclude(status__in=FINAL_RUN)
-    return unfinished.select_related("version__agent").order_by("created_at", "pk").last()
-
-
-def say(run: Run, *, text: str, actor: Actor | None, trusted: bool, at: datetime) -> Message:
+def say(run_id: UUID, counted: Change, *, text: str, actor: Actor | None, trusted: bool, at: datetime) -> Run:
     """Say something to a run that goes on, in a transaction; it takes that in at its next turn.
 
     What comes too late for the run becomes a run of its own.
     """
-    message = Message.objects.create(
-        run=run, text=storable(text), trusted=trusted, said_by=str(actor or "system"), said_at=at
+    message = Message(
+        run_id=run_id, text=storable(text), trusted=trusted, said_by=str(actor or "system"), said_at=at
     )
-    record("message.received", actor=message.said_by, object_id=message.pk, run_id=run.pk)
-    transaction.on_commit(lambda: carry_over(run.pk))
-    return message
+    with page() as recorded:
+        record("message.received", actor=message.said_by, object_id=message.pk, run_id=run_id)
+    Statement(changes=[counted], added=[message, *recorded.rows()]).execute()
+    recorded.announce()
+    transaction.on_commit(lambda: carry_over(run_id))
+    return Run.objects.select_related("version__agent").get(pk=run_id)
 
 
 def let_next_begin(session_id: UUID) -> None:
@@ -101,9 +129,13 @@ def turn_ended(event: Event) -> None:
     session_id = event.data.get("session")
     if session_id is None or event.name.removeprefix("run.") not in FINAL_RUN or event.run_id is None:
         return
-    Conversation.objects.filter(pk=session_id).update(last_at=Greatest(F("last_at"), event.at))
-    carry_over(event.run_id)
-    let_next_begin(UUID(session_id))
+    with connection.cursor() as cursor:
+        cursor.execute(ENDED, {"id": session_id, "run": event.run_id, "at": event.at})
+        left, waiting = cursor.fetchone() or (False, False)
+    if left:
+        carry_over(event.run_id)
+    if waiting:
+        let_next_begin(UUID(session_id))
 
 
 def carry_over(run_id: UUID) -> None:
@@ -192,7 +224,7 @@ def _open(
         last_at=now - TICK,
     )
     Conversation.objects.bulk_create([session], ignore_conflicts=True)
-    if Conversation.objects.filter(pk=session.pk).exists():
+    if Conversation.objects.filter(pk=session.pk).exists():  # else another request was first
         record(
             "conversation.opened",
             actor=str(actor or "system"),
