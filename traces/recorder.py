@@ -17,6 +17,7 @@ from traces.redaction import redact
 from traces.statement import Change
 
 PREVIEW_CHARS = 300
+CONTINUES = "continues"  # in a span's input: the span whose input comes first, with its messages before these
 
 Listener = Callable[[Event], None]
 _listeners: list[tuple[str, Listener]] = []

@@ -19,7 +19,7 @@ from agents.runtime.drafts import Draft
 from agents.runtime.journal import give_back_connection
 from agents.runtime.stretch import Stretch
 from traces.models import SpanStatus
-from traces.recorder import Recorded, record
+from traces.recorder import CONTINUES, Recorded, record
 
 MAX_TOKENS = 100_000_000  # that one call can have used
 
@@ -144,12 +144,22 @@ def _begun(stretch: Stretch, endpoint: Endpoint, request: ModelRequest, role: st
         model=endpoint.model,
         attributes=attributes,
     )
-    body = {
+    return Recorded(span=span, input=_asked(stretch, request, role, span.pk))
+
+
+def _asked(stretch: Stretch, request: ModelRequest, role: str, span_id: str) -> dict[str, Any]:
+    """The prompt as it is traced: what an earlier one of this stretch began with is there, and only named here."""
+    key = (role, request.system, tuple(tool.name for tool in request.tools))
+    before = stretch.prompts.get(key)
+    stretch.prompts[key] = (span_id, request.messages)
+    if before is not None and request.messages[: len(before[1])] == before[1]:
+        added = request.messages[len(before[1]) :]
+        return {CONTINUES: before[0], "messages": [_message(message) for message in added]}
+    return {
         "system_instructions": request.system,
         "messages": [_message(message) for message in request.messages],
         "tools": [tool.name for tool in request.tools],
     }
-    return Recorded(span=span, input=body)
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def mark(stretch: Stretch, call: ToolCall, now: datetime) -> None:
         actor=stretch.actor,
         object_id=call.pk,
         run_id=stretch.run.pk,
-        data={"tool": call.tool, "digest": call.digest, "attempt": call.attempts},
+        data={"tool": call.tool, "digest": call.digest, "rule": call.rule, "attempt": call.attempts},
     )
 
 

@@ -72,6 +72,8 @@ def judge_all(stretch: Stretch) -> None:
                 kind = "denied" if judgement.status == CallStatus.DENIED else "error"
                 changes |= {"result": {"type": kind, "message": judgement.message}, "ended_at": now}
             move_call(call, judgement.status, **changes)
+            if call is first:
+                continue  # its claim says it
             record(
                 f"tool_call.{'allowed' if judgement.status == CallStatus.APPROVED else judgement.status}",
                 actor=stretch.actor,

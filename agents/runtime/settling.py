@@ -71,6 +71,9 @@ def _store(
     ):
         move_call(call, status, **changes)
         write_spans([_span(stretch, request)])
+        if claimed:
+            mark(stretch, call, now)
+            return
         record(
             f"tool_call.{status}",
             actor=stretch.actor,
@@ -78,8 +81,6 @@ def _store(
             run_id=stretch.run.pk,
             data={"tool": call.tool, "approval": str(request.pk)},
         )
-        if claimed:
-            mark(stretch, call, now)
 
 
 def take_answer(stretch: Stretch) -> None:

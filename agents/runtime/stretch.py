@@ -15,6 +15,7 @@ from agents.exceptions import BadConfig
 from agents.guardrails.verification import Verification
 from agents.memory.stored_results import granted
 from agents.models import Run, Steering, Step, StepKind, ToolCall
+from agents.providers.base import Message
 from agents.runtime import recalled
 from agents.runtime.budgets import limits_of
 from agents.runtime.decide import Snapshot
@@ -59,6 +60,8 @@ class Stretch:
     above: tuple[str, ...] = ()  # agents of the runs that it works for
     halted: str = ""
     broken: str = ""  # why the run can't go on at all
+    # By role, instructions and tools: the span of the latest prompt, and its messages.
+    prompts: dict[Any, tuple[str, tuple[Message, ...]]] = field(default_factory=dict)
     lap_from: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -130,6 +133,9 @@ class Stretch:
         user_of = {
             user.pk: user for user in read(User, "id = ANY ($1)", [each.user_id for each in decisions])
         }
+        by_people = Approval._meta.get_field("decision")
+        for request in self.requests:
+            by_people.set_cached_value(request, None)  # type: ignore[union-attr]
         for decision in decisions:
             decision.user = user_of[decision.user_id]
             decision.approval = request_of[decision.approval_id]  # known from both sides

@@ -12,8 +12,10 @@ from django.db.models.functions import Coalesce
 from traces.models import Span, SpanBody
 from traces.queries.timeline import Timeline, timeline
 from traces.queries.totals import Totals, totals
+from traces.recorder import CONTINUES
 
 PAGE_SPANS = 500
+MAX_PARTS = 1000  # of one prompt
 WAITING = "approval"  # the operation of a span in which a person is waited for
 
 
@@ -104,7 +106,19 @@ def read_span(trace_id: str, span_id: str) -> tuple[Span, Any, Any]:
     if span is None:
         raise MissingTrace(f"There is no span {span_id} in trace {trace_id}.")
     body = SpanBody.objects.filter(span=span).first()
-    return span, body.input if body else None, body.output if body else None
+    return span, _whole(body.input) if body else None, body.output if body else None
+
+
+def _whole(input: Any) -> Any:
+    """A prompt of which only the end was stored, with the prompts before which it continues."""
+    parts = [input]
+    while isinstance(parts[-1], dict) and (before := parts[-1].get(CONTINUES)) and len(parts) < MAX_PARTS:
+        parts.append(SpanBody.objects.filter(pk=before).values_list("input", flat=True).first())
+    first = parts.pop()
+    if not parts or not isinstance(first, dict):
+        return input
+    messages = [message for part in (first, *reversed(parts)) for message in part.get("messages", ())]
+    return first | {"messages": messages}
 
 
 def _children(nodes: Sequence[_Node]) -> dict[str, list[_Node]]:

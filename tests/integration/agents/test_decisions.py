@@ -70,7 +70,6 @@ def test_an_irreversible_call_waits_for_a_person_and_runs_once(play: Play) -> No
         "approval.requested",
         "tool_call.pending_approval",
         "approval.approved",
-        "tool_call.approved",
         "tool_call.claimed",
         "tool_call.succeeded",
     ]
