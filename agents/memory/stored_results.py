@@ -12,6 +12,7 @@ from django.db.models.functions import Substr
 from pydantic import Field
 
 from agents.models import StoredResult, ToolCall
+from agents.runtime.estimates import BEYOND, estimate
 from agents.tools.python import tool
 from agents.tools.results import NotFound
 from agents.tools.spec import BUILT_IN, Tool, ToolContext
@@ -23,20 +24,22 @@ HIT_CHARS = 600  # around each
 
 
 def set_apart(
-    call: ToolCall, result: dict[str, Any], *, limit: int, now: datetime
+    call: ToolCall, result: dict[str, Any], *, limit: tuple[int, int], now: datetime
 ) -> tuple[dict[str, Any], StoredResult | None]:
-    """`result` as the agent is told it, and the row to store with it where it has more than `limit` characters.
+    """`result` as the agent is told it, and the row to store with it where it is too large.
 
-    What is told then holds the beginning as `data` (or `message`), with `size` in characters and the `reference`.
+    `limit` is in characters and in estimated tokens. What is told then holds the beginning as `data` (or `message`),
+    with `size` in characters and the `reference`.
     """
     key = "data" if "data" in result else "message"
     value = result.get(key)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if len(text) <= limit:
+    chars, tokens = limit
+    if len(text) <= chars and (len(text) * BEYOND < tokens or estimate(text) <= tokens):
         return result, None
     row = StoredResult(call=call, text=text, size=len(text), created_at=now)
     told = {
-        key: text[: min(PREVIEW_CHARS, limit)],
+        key: text[: min(PREVIEW_CHARS, chars, tokens)],
         "size": len(text),
         "reference": str(row.pk),
         "note": f"This is the beginning of {len(text):,} characters. Read on, or search, with {RECALL_RESULT.name}.",

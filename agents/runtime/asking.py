@@ -4,8 +4,9 @@ Where an endpoint can't answer, the next of `fallback` is asked at once. Only wh
 next try (`ending.retry_or_fail`), without a worker. Each attempt is a span, and its tokens count, whatever came of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from agents.config import ModelRef
@@ -20,12 +21,13 @@ from agents.providers.base import (
     ToolSchema,
 )
 from agents.runtime.attempts import Heard, Tally, attempt
-from agents.runtime.fitting import DoesNotFit, fit
+from agents.runtime.fitting import DoesNotFit, Fitted, fit, says_too_long
 from agents.runtime.prose import written_call
 from agents.runtime.stretch import Stretch
 from agents.runtime.window import correction
 from traces.recorder import Recorded
 
+SHORTER_TIMES = (2, 4, 8)  # by how much shorter a prompt is tried that was refused for its length
 SHORT_WAIT = 2.0  # s; an endpoint that asks for no more is waited for rather than replaced, once
 WRONG_IN_ITSELF = frozenset({400, 413, 422})  # HTTP: no other endpoint would take that request either
 BY_INTERFACE = (
@@ -112,20 +114,16 @@ def hear(
     """What the model of `role` responds, or one of its fallbacks; `tally` grows by all attempts. Raises AskFailed.
 
     An answer that was cut off is asked for once more, shorter and with twice the room, and one that writes out a
-    call as text is asked to make it; what then comes is returned, better or not. A refusal is put once to the next fallback; if that refuses or fails too, the refusal stands.
-    Messages are cut where else the prompt would not fit, but for the first `pinned`.
+    call as text is asked to make it; what then comes is returned, better or not. A refusal is put once to the next
+    fallback; if that refuses or fails too, the refusal stands. Messages are cut where else the prompt would not fit, but for the first `pinned`.
     """
     model = stretch.config.model_of(role)
+    corrected = correction(stretch.steps) if role == "executor" else 1.0
+    fitted_to = partial(
+        fit, messages, model=model, system=system, tools=tools, output_schema=output_schema, pinned=pinned
+    )
     try:
-        fitted = fit(
-            messages,
-            model=model,
-            system=system,
-            tools=tools,
-            output_schema=output_schema,
-            pinned=pinned,
-            correction=correction(stretch.steps) if role == "executor" else 1.0,
-        )
+        fitted = fitted_to(correction=corrected)
     except DoesNotFit as error:
         limit = stretch.config.limits.step_tokens
         too_large = model.window == limit
@@ -153,7 +151,13 @@ def hear(
             "attempt": str(stretch.run.attempts or 1),
         },
     )
-    heard = _first_answer(stretch, tally, role, model, request)
+    try:
+        heard = _first_answer(stretch, tally, role, model, request)
+    except AskFailed as failed:
+        if not says_too_long(failed.failure):
+            raise
+        heard, fitted = _ask_shorter(stretch, tally, role, model, request, failed, fitted_to, corrected)
+        request = replace(request, messages=fitted.messages)
     if told := _what_is_amiss(heard.response, tools):
         again = replace(request, messages=(*request.messages, Message(role="user", text=told)))
         if heard.response.finish is Finish.LENGTH:
@@ -168,6 +172,32 @@ def hear(
         f"gatehouse.context.{name}": heard.context[name] for name in ("used", "tokens", "window")
     }
     return heard
+
+
+def _ask_shorter(
+    stretch: Stretch,
+    tally: Tally,
+    role: str,
+    model: ModelRef,
+    request: ModelRequest,
+    failed: AskFailed,
+    fitted_to: Callable[..., Fitted],
+    corrected: float,
+) -> tuple[Heard, Fitted]:
+    """The answer to fewer words, after a prompt was refused for its length: the model knows its window best."""
+    for times in SHORTER_TIMES:
+        try:
+            fitted = fitted_to(correction=times * corrected)
+            heard = _first_answer(stretch, tally, role, model, replace(request, messages=fitted.messages))
+        except DoesNotFit:
+            break
+        except AskFailed as again:
+            if not says_too_long(again.failure):
+                raise
+            failed = again
+        else:
+            return heard, fitted
+    raise failed
 
 
 def _first_answer(stretch: Stretch, tally: Tally, role: str, model: ModelRef, request: ModelRequest) -> Heard:

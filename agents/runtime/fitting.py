@@ -1,18 +1,23 @@
 """Making a prompt fit: the last resort, so that no provider ever refuses one for its length."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.config import ModelRef
-from agents.providers.base import Message, ProposedCall, ToolSchema, Usage
+from agents.providers.base import FailureKind, Message, ModelFailure, ProposedCall, ToolSchema, Usage
 from agents.runtime.estimates import CALL, MESSAGE, estimate, estimate_message, estimate_tools
-from agents.runtime.window import answer_max, capacity
+from agents.runtime.window import MARGIN, answer_max, capacity, message_max
 
-SHARE = 3  # one message may fill a third of what a prompt can hold
 LEAST = 40  # tokens of a message that was cut
-MARGIN = 0.95  # of the capacity: estimates may be wrong by a little
+
+
+_TOO_LONG = re.compile(
+    r"(prompt|input|request)\b.{0,40}\btoo (long|large)|context.{0,3}(length|window)|too many (input )?tokens",
+    re.IGNORECASE,
+)
 
 
 class DoesNotFit(Exception):
@@ -62,7 +67,7 @@ def fit(
     fixed = estimate(system) + estimate_tools(tools) + schema
     kept = list(messages[:pinned])
     fixed += sum(estimate_message(message) for message in kept)
-    rest = [_cut(message, room // SHARE) for message in messages[pinned:]]
+    rest = [_cut(message, int(message_max(model) / correction)) for message in messages[pinned:]]
     sizes = [estimate_message(message) for message in rest]
     if fixed + sum(sizes) > room:
         if fixed + LEAST * bool(rest) > room:
@@ -88,6 +93,16 @@ def fit(
         window=model.window,
         max_tokens=answer_max(model),
     )
+
+
+def says_too_long(failure: ModelFailure) -> bool:
+    """Whether a provider refused a prompt for its length, in the words that those in use have for it.
+
+    That happens where the window is smaller than the agent's configuration says, or the words have far more tokens
+    than any estimate.
+    """
+    refused = failure.kind == FailureKind.INVALID_REQUEST and failure.status in (400, 413)
+    return refused and _TOO_LONG.search(str(failure)) is not None
 
 
 def _level(sizes: Sequence[int], room: int) -> int:

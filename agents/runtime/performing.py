@@ -21,6 +21,8 @@ from traces.redaction import redact, redact_text
 
 log = structlog.get_logger(__name__)
 
+ERROR_CHARS = 4000  # that are kept of what went wrong
+
 _effect_slots = threading.BoundedSemaphore(settings.EFFECT_SLOTS)
 
 
@@ -43,7 +45,7 @@ def perform(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Atte
         return Attempt(CallStatus.SUCCEEDED, {"type": ResultType.SUCCESS, "data": _as_json(data)})
     except ToolFailure as failure:
         result = {"type": failure.result_type, "message": str(failure), "retryable": failure.retryable}
-        return Attempt(CallStatus.FAILED, redact(result), redact_text(str(failure)))
+        return Attempt(CallStatus.FAILED, redact(result), redact_text(str(failure))[:ERROR_CHARS])
     except UnknownOutcome as unknown:
         return _in_doubt(tool, str(unknown))
     except TimeoutError as error:
@@ -55,7 +57,7 @@ def perform(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Atte
 
 def _in_doubt(tool: Tool, message: str) -> Attempt:
     """Nothing came back. A read can be called failed; an effect may have happened."""
-    message = redact_text(message)
+    message = redact_text(message)[:ERROR_CHARS]
     if tool.effect == Effect.READ:
         return Attempt(
             CallStatus.FAILED, {"type": ResultType.ERROR, "message": message, "retryable": True}, message

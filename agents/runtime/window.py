@@ -11,6 +11,8 @@ from agents.runtime.estimates import CALL, MESSAGE, estimate
 
 KEPT = 0.4  # of what makes a prompt too full: the latest steps of about this size stay as they are
 WORTH = 0.1  # likewise: fewer old words are not worth a call of the summariser
+SHARE = 3  # one message may fill a third of what a prompt can hold
+MARGIN = 0.95  # of the capacity: estimates may be wrong by a little
 CORRECTIONS = (0.75, 4.0)  # how far a provider's count may move the estimates
 
 
@@ -24,9 +26,17 @@ def answer_max(model: ModelRef) -> int:
     return min(model.max_tokens, model.window - capacity(model))
 
 
-def result_max(config: AgentConfig) -> int:
-    """Characters of a tool's result above which it is stored apart: no result may fill a small window."""
-    return min(config.context.result_max, max(capacity(config.models.executor) // 2, 300))
+def message_max(model: ModelRef) -> int:
+    """Tokens that one message of many may have: no single one can fill the prompt."""
+    return int(capacity(model) * MARGIN) // SHARE
+
+
+def result_max(config: AgentConfig) -> tuple[int, int]:
+    """Characters, and estimated tokens, above which a tool's result is stored apart.
+
+    The tokens are a little less than one message may have, so that what is not stored apart need not be cut.
+    """
+    return config.context.result_max, message_max(config.model_of("executor")) * 9 // 10
 
 
 def correction(steps: Sequence[Step]) -> float:
@@ -45,14 +55,14 @@ def fold_until(config: AgentConfig, steps: Sequence[Step], calls: Sequence[ToolC
     are left to fold. The latest turn always stays as it is.
     """
     use = _latest_use(steps)
-    limit = config.context.summarise_at * capacity(config.model_of("executor"))
     if not use:
         return 0
+    limit = config.context.summarise_at * capacity(config.model_of("executor"))
     factor, latest = correction(steps), _latest_turn(steps)
     spent = use["estimated"] * factor
     of_turn = [call for call in calls if call.step_id == latest.pk]
     # A result that stays below its limit has few tokens: most runs need no closer look.
-    if spent + 2 * (len(of_turn) * result_max(config) + len(latest.payload["text"])) < limit:
+    if spent + factor * (2 * len(of_turn) * result_max(config)[1] + 2 * len(latest.payload["text"])) < limit:
         return 0
     sizes = _sizes(steps, calls)
     if spent + factor * sum(size for seq, size in sizes if seq >= latest.seq) < limit:

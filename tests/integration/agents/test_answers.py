@@ -34,10 +34,11 @@ def test_the_same_question_is_answered_without_a_model(play: Play) -> None:
     second = ask("what is  Acme's BALANCE")
     assert (second.status, second.output) == ("completed", "1240 EUR.")
     assert second.reason == f"The same question was answered before, in run {first.pk}: no model was asked."
-    assert (second.turns, second.total_tokens, second.cost_usd) == (0, 0, 0)
+    assert (second.turns, second.total_tokens, float(second.cost_usd)) == (0, 0, 0.0)
     assert len(model.requests) == 2
     hit = Span.objects.select_related("body").get(trace_id=second.trace_id, name="search_answers")
     assert hit.attributes["gatehouse.cache.hit"] is True
+    assert hit.body.output is not None
     assert hit.body.output["run"] == str(first.pk)
     miss = Span.objects.get(trace_id=first.trace_id, name="search_answers")
     assert miss.attributes["gatehouse.cache.hit"] is False

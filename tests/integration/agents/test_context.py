@@ -70,6 +70,7 @@ def test_a_result_of_5_mb_stands_apart_and_the_run_goes_on(play: Play) -> None:
     stored = StoredResult.objects.get()
     assert stored.size == len(stored.text) > 4_900_000
     first, second = ToolCall.objects.filter(run=run).order_by("step__seq")
+    assert first.result is not None
     assert first.result["reference"] == str(stored.pk)
     assert first.result["size"] == stored.size
     assert len(str(first.result)) < 2000
@@ -109,7 +110,9 @@ def test_a_stored_result_is_read_page_by_page_and_only_by_its_run(play: Play) ->
     play(answer)
     run = world.carry_on(world.start())
     assert run.status == "completed", run.reason
-    results = [row.result for row in ToolCall.objects.filter(run=run).order_by("step__seq", "index")]
+    results: list[Any] = [
+        row.result for row in ToolCall.objects.filter(run=run).order_by("step__seq", "index")
+    ]
     pages = [result["data"] for result in results[1:4]]
     text = StoredResult.objects.get(call__run=run).text
     assert (pages[0]["text"], pages[0]["next_offset"]) == (text[:4000], 4000)
@@ -245,6 +248,25 @@ def test_a_task_that_fits_no_window_hands_over_in_words(play: Play) -> None:
     assert run.status == "escalated"
     assert "The prompt can't be made to fit: instructions, tools and task alone take about" in run.reason
     assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["prompt is too long: 9000 tokens > 8000 maximum", "This model's maximum context length is 8000 tokens"],
+)
+def test_a_window_that_is_smaller_than_it_was_said_to_be_is_found_out(play: Play, words: str) -> None:
+    turns = iter([together(*(call("read_page", number=number) for number in range(20))), say("All read.")])
+
+    def respond(request: ModelRequest) -> ModelResponse:
+        if size(request) > 12_000:
+            raise ModelFailure(FailureKind.INVALID_REQUEST, f"openai answered 400: {words}", status=400)
+        return next(turns)
+
+    model = play(respond)
+    publish(models={"executor": {**SMALL, "window": 10_000}})
+    run = world.carry_on(world.start())
+    assert (run.status, run.output) == ("completed", "All read."), run.reason
+    assert 3 <= len(model.requests) <= 5
 
 
 def test_a_provider_that_counts_more_makes_later_estimates_higher(play: Play) -> None:

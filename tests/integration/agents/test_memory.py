@@ -118,6 +118,7 @@ def test_what_happened_is_remembered_once_and_recalled_with_its_source(play: Pla
     assert "Done: Call add_note (succeeded)" in memory.text
     assert "Answer: Noted that acme likes tea." in memory.text
     assert (memory.kind, memory.tainted, memory.embedded_by) == ("episodic", True, "lexical-1")
+    assert first.ended_at is not None
     assert memory.expires_at == first.ended_at + timedelta(days=90)
     with pytest.raises(IntegrityError):
         Memory.objects.create(
@@ -140,9 +141,11 @@ def test_what_happened_is_remembered_once_and_recalled_with_its_source(play: Pla
     assert [kept["id"] for kept in step.payload["memories"]] == [str(memory.pk)]
     span = Span.objects.select_related("body").get(trace_id=second.trace_id, operation="search_memory")
     assert span.attributes["gatehouse.memory.count"] == 1
+    assert span.body.input is not None
     assert span.body.input["query"] == "What does acme like, tea?"
-    assert span.body.output[0]["run"] == str(first.pk)
-    assert "by meaning" in span.body.output[0]["why"]
+    output: Any = span.body.output
+    assert output[0]["run"] == str(first.pk)
+    assert "by meaning" in output[0]["why"]
     assert step.span_id == span.pk
 
     model = play([say("I don't know.")])
@@ -230,7 +233,7 @@ def test_notes_are_bounded_in_number_and_size(play: Play) -> None:
         ]
     )
     assert world.carry_on(run).status == "completed"
-    results = [row.result for row in ToolCall.objects.filter(run=run).order_by("index")]
+    results: list[Any] = [row.result for row in ToolCall.objects.filter(run=run).order_by("index")]
     assert [result["type"] for result in results] == ["error", "success", "error", "success", "success"]
     assert "replace one by its name" in results[0]["message"]
     assert len(results[3]["data"]["notes"]) == MAX_NOTES
