@@ -135,7 +135,7 @@ class Stretch:
         }
         by_people = Approval._meta.get_field("decision")
         for request in self.requests:
-            by_people.set_cached_value(request, None)  # type: ignore[union-attr]
+            by_people.set_cached_value(request, None)
         for decision in decisions:
             decision.user = user_of[decision.user_id]
             decision.approval = request_of[decision.approval_id]  # known from both sides

@@ -13,6 +13,7 @@ from agents.providers.base import FailureKind, Finish, ModelFailure, ModelRespon
 from agents.providers.scripted import answer, call, say, together
 from agents.runtime.recovery import sweep
 from agents.runtime.stretch import MAX_ATTEMPTS
+from agents.runtime.versions import version_of
 from approvals.exceptions import AlreadyResolved, Invalid
 from approvals.halts import halt, lift_halt
 from tests import tools, world
@@ -223,6 +224,7 @@ def test_a_run_whose_tool_is_gone_fails_with_the_reason(play: Play) -> None:
     run = world.start()
     config = {**version.config, "tools": [{"python": "tests.tools.gone"}]}
     AgentVersion.objects.filter(pk=version.pk).update(config=config)
+    version_of.cache_clear()  # as in the worker that starts with the release in which it is gone
     run = world.carry_on(run)
     assert run.status == "failed"
     assert "tests.tools.gone" in run.reason
