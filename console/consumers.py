@@ -52,6 +52,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     sends `ping` is answered `pong`, so that it learns of a connection that is gone; what else it sends is ignored.
     """
 
+    def listens_to(self) -> tuple[str, ...]:
+        """The groups of the channel layer that are listened to."""
+        return (EVERYTHING,)
+
     def concerns(self, event: dict[str, Any]) -> bool:
         """Whether an event of the feed is for this page."""
         raise NotImplementedError
@@ -79,7 +83,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if code := await self._look():
             await self.close(code)
             return
-        await self.channel_layer.group_add(EVERYTHING, self.channel_name)
+        for group in self.listens_to():
+            await self.channel_layer.group_add(group, self.channel_name)
         self.telling = asyncio.create_task(self._tell())
 
     async def disconnect(self, code: int) -> None:
@@ -88,7 +93,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             with contextlib.suppress(asyncio.CancelledError):
                 await telling
             with contextlib.suppress(RedisError, OSError):
-                await self.channel_layer.group_discard(EVERYTHING, self.channel_name)
+                for group in self.listens_to():
+                    await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
@@ -180,19 +186,12 @@ class RunConsumer(LiveConsumer):
 
     watched = False
 
-    async def connect(self) -> None:
-        await self.channel_layer.group_add(run_group(self._run_id()), self.channel_name)
-        await super().connect()
-
-    async def disconnect(self, code: int) -> None:
-        await super().disconnect(code)
-        with contextlib.suppress(RedisError, OSError):
-            await self.channel_layer.group_discard(run_group(self._run_id()), self.channel_name)
+    def listens_to(self) -> tuple[str, ...]:
+        return (*super().listens_to(), run_group(self._run_id()))
 
     async def feed_text(self, message: dict[str, Any]) -> None:
         """Called by the channel layer; see traces.feed."""
-        if self.watched:  # else it is not known yet whether this person may listen
-            await self.send_json({"event": "run.said"} | {name: message[name] for name in SAID})
+        await self.send_json({"event": "run.said"} | {name: message[name] for name in SAID})
 
     async def _tell_what_came(self) -> None:
         with contextlib.suppress(RedisError):

@@ -386,7 +386,7 @@ def test_the_cache_is_written_with_the_first_turn_and_read_with_the_next(
     assert second.cache_read_tokens == first.cache_write_tokens
     assert run.cache_write_tokens == first.cache_write_tokens
     assert run.cache_read_tokens == second.cache_read_tokens
-    bodies = [SpanBody.objects.get(span=span).input for span in (first, second)]
+    bodies: list[Any] = [SpanBody.objects.get(span=span).input for span in (first, second)]
     assert bodies[0]["system_instructions"] == bodies[1]["system_instructions"]
     assert bodies[1]["messages"][: len(bodies[0]["messages"])] == bodies[0]["messages"]
     assert tools.effects() == []
