@@ -10,6 +10,7 @@ call of a run corrects the estimates of its later calls (`window.correction`).
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from agents.providers.base import Message, ToolSchema
 
@@ -22,29 +23,46 @@ IDEOGRAPH = 1.4  # and kana, and Hangul
 RARE = 2.0  # other scripts, and symbols
 BEYOND = 3.0  # outside the basic plane: emoji, old scripts
 
+LONG = 28  # letters of a run that is no word
+REMEMBERED_CHARS = 4000
 MESSAGE = 8  # tokens that a message has beside its words
 CALL = 16  # and a tool call, or the schema of a tool
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz \n"
-_LONG = re.compile(r"[A-Za-z0-9+/=_-]{28,}")
+_LONG = re.compile(rf"[A-Za-z0-9+/=_-]{{{LONG},}}")
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 _sizes: dict[int, tuple[ToolSchema, int]] = {}
 
 
 def estimate(text: str) -> int:
     """About how many tokens `text` has, rather too many than too few."""
+    return _remembered(text) if len(text) <= REMEMBERED_CHARS else _estimate(text)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> int:
+    """Each turn of a run is shown the words of those before it: they are counted once."""
+    return _estimate(text)
+
+
+def _estimate(text: str) -> int:
     tokens = 0.0
     if not text.isascii():
         tokens += sum(_foreign(char) for run in _FOREIGN.findall(text) for char in run)
     plain = text.encode("ascii", "ignore")
     signs = len(plain.translate(None, _LETTERS))
     tokens += LETTER * (len(plain) - signs) + SIGN * signs
-    scrambled = sum(len(run) for run in _LONG.findall(text))
+    long = [
+        word for word in text.split() if len(word) >= LONG
+    ]  # a regular expression over all would take ten times as long
+    scrambled = sum(len(run) for word in long for run in _LONG.findall(word))
     return round(tokens + (SCRAMBLED - LETTER) * scrambled) + (1 if text else 0)
 
 
 def estimate_message(message: Message) -> int:
     """Of one message with its calls."""
+    if not message.tool_calls:
+        return MESSAGE + estimate(message.text)
     calls = sum(
         CALL + estimate(call.name + (call.raw if call.arguments is None else json.dumps(call.arguments)))
         for call in message.tool_calls

@@ -67,8 +67,12 @@ def fit(
     fixed = estimate(system) + estimate_tools(tools) + schema
     kept = list(messages[:pinned])
     fixed += sum(estimate_message(message) for message in kept)
-    rest = [_cut(message, int(message_max(model) / correction)) for message in messages[pinned:]]
+    rest, most = list(messages[pinned:]), int(message_max(model) / correction)
     sizes = [estimate_message(message) for message in rest]
+    for place, size in enumerate(sizes):
+        if size > most:
+            rest[place] = _cut(rest[place], most)
+            sizes[place] = estimate_message(rest[place])
     if fixed + sum(sizes) > room:
         if fixed + LEAST * bool(rest) > room:
             raise DoesNotFit(

@@ -26,6 +26,13 @@ def answer_max(model: ModelRef) -> int:
     return min(model.max_tokens, model.window - capacity(model))
 
 
+def _executors_capacity(config: AgentConfig) -> int:
+    """As `capacity` of the executor's model, without making that anew: it is asked for at every step."""
+    model = config.models.executor
+    window = min(model.window, config.limits.step_tokens)
+    return max(window - model.max_tokens, window // 2)
+
+
 def message_max(model: ModelRef) -> int:
     """Tokens that one message of many may have: no single one can fill the prompt."""
     return int(capacity(model) * MARGIN) // SHARE
@@ -36,12 +43,15 @@ def result_max(config: AgentConfig) -> tuple[int, int]:
 
     The tokens are a little less than one message may have, so that what is not stored apart need not be cut.
     """
-    return config.context.result_max, message_max(config.model_of("executor")) * 9 // 10
+    return config.context.result_max, int(_executors_capacity(config) * MARGIN) // SHARE * 9 // 10
 
 
 def correction(steps: Sequence[Step]) -> float:
     """By how much estimates are to be multiplied, as the latest executor's call showed; 1 before the first."""
-    use = _latest_use(steps)
+    return _correction(_latest_use(steps))
+
+
+def _correction(use: dict[str, Any]) -> float:
     if not use.get("estimated") or not use.get("counted"):
         return 1.0
     lowest, highest = CORRECTIONS
@@ -57,8 +67,8 @@ def fold_until(config: AgentConfig, steps: Sequence[Step], calls: Sequence[ToolC
     use = _latest_use(steps)
     if not use:
         return 0
-    limit = config.context.summarise_at * capacity(config.model_of("executor"))
-    factor, latest = correction(steps), _latest_turn(steps)
+    limit = config.context.summarise_at * _executors_capacity(config)
+    factor, latest = _correction(use), _latest_turn(steps)
     spent = use["estimated"] * factor
     of_turn = [call for call in calls if call.step_id == latest.pk]
     # A result that stays below its limit has few tokens: most runs need no closer look.
