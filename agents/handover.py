@@ -44,6 +44,7 @@ class HandOver:
     open_steps: list[str]  # of the plan
     unsupported: list[str]  # what its last answer states and nothing that it read bears out
     last_words: str  # of the agent
+    assessment: str  # what its observer said last, in the agent's words too
     people_said: list[str]  # questions of the agent with their answers
     next: list[str]  # what a person can do
 
@@ -58,7 +59,9 @@ def hand_over(run: Run, steps: Sequence[Step] | None = None) -> HandOver:
         by_status.setdefault(deed.call.status, []).append(deed)
     succeeded = by_status.get(CallStatus.SUCCEEDED, [])
     accounted = {CallStatus.SUCCEEDED, CallStatus.RECONCILED, CallStatus.UNKNOWN}
+    observed = [step.payload for step in steps if step.kind == StepKind.OBSERVE]
     texts = [step.payload["text"] for step in steps if step.kind == StepKind.MODEL]
+    last_words = next((text for text in reversed(texts) if text.strip()), "")
     in_doubt = by_status.get(CallStatus.UNKNOWN, [])
     not_done = [deed for deed in deeds if deed.call.status not in accounted]
     return HandOver(
@@ -71,8 +74,9 @@ def hand_over(run: Run, steps: Sequence[Step] | None = None) -> HandOver:
         in_doubt=in_doubt,
         not_done=not_done,
         open_steps=_open_steps(steps),
-        unsupported=unsupported(steps),
-        last_words=next((text for text in reversed(texts) if text.strip()), ""),
+        unsupported=unsupported(steps, said=last_words),
+        last_words=last_words,
+        assessment=str(observed[-1]["summary"]) if observed else "",
         people_said=[
             f"{step.payload.get('question', '')} {step.payload['by']}: {step.payload['text']}".strip()
             for step in steps
@@ -98,19 +102,23 @@ def in_words(call: ToolCall, tools: Mapping[str, Tool]) -> str:
     return tool.in_words(call.arguments) if tool else f"Call {call.tool}"
 
 
-def unsupported(steps: Sequence[Step]) -> list[str]:
-    """What answers of the run stated and nothing that it had read bore out, each once."""
+def unsupported(steps: Sequence[Step], *, said: str) -> list[str]:
+    """What was found in the run's answers that nothing bore out, and what it said last still says; else all of it."""
     found = [
         item["text"] for step in steps if step.kind == StepKind.VERIFY for item in step.payload["findings"]
     ]
-    return list(dict.fromkeys(found))
+    each = list(dict.fromkeys(found))
+    return [text for text in each if text in said] or each
 
 
 def _deed(call: ToolCall, tools: Mapping[str, Tool]) -> Deed:
     result = call.result if isinstance(call.result, dict) else {}
     told = result.get("message") or result.get("data")
     text = call.error if told is None else told if isinstance(told, str) else _plain(told)
-    return Deed(call=call, words=in_words(call, tools), result=_cut(text))
+    words = in_words(call, tools)
+    if call.arguments and words == f"Call {call.tool}":  # a tool without words of its own
+        words = _cut(f"{words} ({_plain(call.arguments)})")
+    return Deed(call=call, words=words, result=_cut(text))
 
 
 def _plain(data: Any) -> str:
