@@ -216,6 +216,7 @@ def _shape_handover(handed: HandOver) -> HandOverOut:
         open_steps=handed.open_steps,
         unsupported=handed.unsupported,
         last_words=handed.last_words,
+        assessment=handed.assessment,
         people_said=handed.people_said,
         next=handed.next,
     )

@@ -87,6 +87,7 @@ class HandOverOut(Schema):
     open_steps: list[str] = Field(description="Of its plan.")
     unsupported: list[str] = Field(description="What its answer states and nothing that it read bears out.")
     last_words: str = Field(description="Of the agent: not checked, and not to be passed on as they are.")
+    assessment: str = Field(description="What the agent's own check said last.")
     people_said: list[str]
     next: list[str] = Field(description="What a person can do.")
 
