@@ -19,12 +19,14 @@ from agents.states import FINAL_RUN
 from console import environment
 from console.services.child import stop_child
 from tests import world
-from tests.bench.driver import POLICY, THREADS, Driver
+from tests.bench.driver import POLICY, Driver
 from tests.bench.meter import cost, spread
 from tests.bench.work import clock
 
 AGENT = "talker"
+READING_SECONDS = 8.0  # and writing, between an answer and the next message
 LATENCY_SECONDS = (0.4, 1.2)  # of each model call
+SPEAKERS = 16  # threads that say what is due
 WARM_UP = 20  # conversations of one message
 PATIENCE = 60  # s, for one turn
 LOOK_EVERY = 0.02  # s
@@ -44,18 +46,24 @@ SCRIPTS = f"""
 """
 
 
-@dataclass
+@dataclass(eq=False)
 class Talk:
     """One conversation."""
 
     key: str
     left: int  # messages
+    due: float  # s, Unix: when its next message is said
     run: UUID | None = None
-    said_at: float = 0.0  # s, Unix
 
 
-def conversations(driver: Driver, number: int = 200, messages: int = 5) -> dict[str, Any]:
-    """`number` conversations begin together; in each, the next message comes as soon as the last is answered."""
+def conversations(
+    driver: Driver, number: int = 200, messages: int = 5, *, reading: float = READING_SECONDS
+) -> dict[str, Any]:
+    """`number` conversations go on together; in each, the next message comes `reading` seconds after an answer.
+
+    They begin over the time that one of their turns takes, as people do. A turn counts from when its message was due,
+    so that a driver which is late makes the figure worse, not better.
+    """
     with _simulator(driver.site.home) as url:
         world.publish_agent(
             AGENT,
@@ -63,14 +71,19 @@ def conversations(driver: Driver, number: int = 200, messages: int = 5) -> dict[
             tools=[{"python": "tests.bench.tools.note"}],
             policy=POLICY,
         )
-        _talk(driver, [Talk(f"first {n}", 1) for n in range(WARM_UP)])  # the client's code is loaded once
+        _talk(
+            driver, [Talk(f"first {n}", 1, time.time()) for n in range(WARM_UP)], reading
+        )  # loads the client's code
         waiting = driver.meter.rss("workers")
         before, begun = driver.meter.read(), clock()
-        turns, errors, peak = _talk(driver, [Talk(f"talk {n}", messages) for n in range(number)])
+        begin, spacing = time.time(), (reading + sum(LATENCY_SECONDS) / 2) / number
+        talks = [Talk(f"talk {n}", messages, begin + n * spacing) for n in range(number)]
+        turns, errors, peak = _talk(driver, talks, reading)
         after, seconds = driver.meter.read(), clock() - begun
     return cost(before, after, runs=number * messages) | {
         "conversations": number,
         "messages": messages,
+        "reading_s": reading,
         "turn_ms": spread(turns),
         "errors": errors,
         "turns_per_s": round(number * messages / seconds, 2),
@@ -81,40 +94,42 @@ def conversations(driver: Driver, number: int = 200, messages: int = 5) -> dict[
     }
 
 
-def _talk(driver: Driver, talks: list[Talk]) -> tuple[list[float], list[str], list[int]]:
+def _talk(driver: Driver, talks: list[Talk], reading: float) -> tuple[list[float], list[str], list[int]]:
     """How long each turn took from its message to its answer (s), what went wrong, and the most memory held."""
 
     def say(talk: Talk) -> None:
-        talk.left, talk.said_at = talk.left - 1, time.time()
+        talk.left -= 1
         talk.run = start_run(agent=AGENT, input="Where is my order?", conversation=talk.key).pk
         connection.close()
 
     turns: list[float] = []
     errors: list[str] = []
     peak = driver.meter.rss("workers")
-    with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(say, talks))
-        going = {talk.run: talk for talk in talks}
-        while going:
+    with ThreadPoolExecutor(SPEAKERS) as threads:
+        going: dict[UUID | None, Talk] = {}
+        waiting = list(talks)
+        while going or waiting:
             time.sleep(LOOK_EVERY)
+            saying = [talk for talk in waiting if talk.due <= time.time()]
+            waiting = [talk for talk in waiting if talk not in saying]
+            list(threads.map(say, saying))
+            going |= {talk.run: talk for talk in saying}
             over = driver.meter.ask(
                 "SELECT id, status, reason, extract(epoch FROM ended_at)::float8 FROM agents_run"
                 " WHERE id = ANY(%s) AND status = ANY(%s)",
                 (list(going), sorted(map(str, FINAL_RUN))),
             )
-            answered = []
             for run, status, reason, ended_at in over:
                 talk = going.pop(run)
-                turns.append(ended_at - talk.said_at)
+                turns.append(ended_at - talk.due)
                 if status != "completed":
                     errors.append(f"{status}: {reason}")
+                talk.due = ended_at + reading
                 if talk.left:
-                    answered.append(talk)
-            list(threads.map(say, answered))
-            going |= {talk.run: talk for talk in answered}
+                    waiting.append(talk)
             peak = [max(sizes) for sizes in zip(peak, driver.meter.rss("workers"), strict=True)]
             driver.site.require_alive()
-            if late := [talk.key for talk in going.values() if time.time() - talk.said_at > PATIENCE]:
+            if late := [talk.key for talk in going.values() if time.time() - talk.due > PATIENCE]:
                 raise RuntimeError(f"No answer within {PATIENCE} s: {', '.join(late)}")
     return turns, errors, peak
 
