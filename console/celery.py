@@ -20,8 +20,10 @@ app.autodiscover_tasks(["agents"])
 
 
 @worker_init.connect
-def _preload(**kwargs: Any) -> None:
-    """Load what models are reached with before the first run comes: it takes a second or more."""
+def _prepare(**kwargs: Any) -> None:
+    """Load what models are reached with before the first run comes, which takes a second or more, and be there."""
     from agents.providers.routing import preload
+    from agents.runtime import presence
 
     preload()
+    presence.enter()

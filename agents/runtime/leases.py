@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from agents import brakes
 from agents.models import Run
+from agents.runtime import presence
 from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
 from traces.statement import columns_of, fetch
@@ -38,8 +39,8 @@ _held: dict[UUID, int] = {}  # what this process works on, with the fence; only 
 
 @cache
 def owner() -> str:
-    """The name of this process among all workers, new at each start."""
-    return f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    """The name of this process among all that claim, new at each start."""
+    return presence.name() or f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def lease_end(now: datetime) -> datetime:
@@ -90,14 +91,16 @@ def _keep_renewing() -> threading.Thread:
 def _renew_forever() -> None:
     pause = threading.Event()
     while not pause.wait(settings.LEASE_SECONDS / 3):
-        if not (held := list(_held)):
-            continue
         try:
-            now = timezone.now()
-            # Only leases that still hold: an expired one may be another's at any moment.
-            mine = Run.objects.filter(pk__in=held, status=RunStatus.RUNNING, lease_owner=owner())
-            mine.filter(lease_until__gt=now).update(lease_until=lease_end(now))
+            _renew(timezone.now())
         except Error as error:  # the database may be restarting: try again at the next beat
             log.warning("lease.renewal_failed", error=str(error))
         finally:
             connection.close()
+
+
+def _renew(now: datetime) -> None:
+    # Only leases that still hold: an expired one may be another's at any moment.
+    mine = Run.objects.filter(pk__in=list(_held), status=RunStatus.RUNNING, lease_owner=owner())
+    if _held:
+        mine.filter(lease_until__gt=now).update(lease_until=lease_end(now))

@@ -22,7 +22,7 @@ LEASE = 3  # s; far more than a living worker needs to renew it, however busy th
 @pytest.mark.timeout(180)
 def test_thirty_runs_survive_workers_that_die_at_random_moments(crew: Crew) -> None:
     chance = random.Random(20)
-    # A run leaves 11 events and more: each moment is a number of them, so that all phases of the work are hit. What
+    # A run leaves 10 events and more: each moment is a number of them, so that all phases of the work are hit. What
     # each worker is at just then, no seed tells.
     moments = sorted(chance.sample(range(RUNS, RUNS * 9), KILLS))
     workers = [crew.hire(lease_seconds=LEASE, latency=0.05) for _ in range(2)]
