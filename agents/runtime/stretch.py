@@ -215,7 +215,12 @@ class Stretch:
             answered_before=answered_before,
             given_answer=given_answer,
             overfull=bool(fold_until(self.config, self.steps, self.calls)),
-            loop=loop_of(self.steps, self.calls, repeats=limits.repeats),
+            loop=loop_of(
+                self.steps,
+                self.calls,
+                repeats=limits.repeats,
+                polling=[name for name, tool in self.tools.items() if tool.polling],
+            ),
             findings=[finding.text for finding in self.verification().findings],
         )
 

@@ -81,6 +81,7 @@ class Tool:
     retries: int | None = None  # of a call that failed and may be repeated; None: as the agent's limits say
     fallback: str = ""  # the tool to try while this one is unavailable
     cache_seconds: float = 0.0  # of a read: how long its result serves again; 0: never
+    polling: bool = False  # the same call again and again is how it is used
     fresh_seconds: float = 0.0  # of a read: how old its result may be when an effect runs; 0: any age
     when_to_use: str = ""
     when_not_to_use: str = ""
