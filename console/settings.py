@@ -72,7 +72,7 @@ TEMPLATES = [
 ]
 
 DATABASE_URL = environment.database_url(HOME)
-DATABASES: dict[str, Any] = {"default": dict(dj_database_url.parse(DATABASE_URL))}
+DATABASES: dict[str, Any] = {"default": dict(dj_database_url.parse(DATABASE_URL, engine="console.database"))}
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     # Threads share these: a run gives its connection back before it waits for a model.
@@ -80,8 +80,6 @@ DATABASES["default"]["OPTIONS"] = {
     # Of what `traces.statement` writes; a pooler before the database must know prepared statements.
     "prepare_threshold": 5,
 }
-# After a restart of the database, a connection of the pool is looked at before it is used.
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 VALKEY_URL = environment.valkey_url(HOME)

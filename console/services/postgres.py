@@ -26,6 +26,8 @@ SETTINGS = {
     "synchronous_commit": "on",
     "max_wal_size": "2GB",
     "jit": "off",
+    # What is prepared finds rows by key: a plan for each new value would cost more than it saves.
+    "plan_cache_mode": "force_generic_plan",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",

@@ -20,8 +20,8 @@ from console.services.valkey import Valkey
 
 # A stage ends when all of the higher ones have: programs before the servers that they use.
 SERVERS, PROGRAMS = 0, 1
-THREADS_PER_WORKER = 50
-CONNECTIONS_PER_PROCESS = 20
+THREADS_PER_WORKER = 100
+CONNECTIONS_PER_PROCESS = 12
 
 
 @dataclass
