@@ -76,3 +76,8 @@ def standing(run: Run) -> list[tuple[Any, ...]]:
 def kinds(run: Run) -> list[str]:
     """The kinds of the run's steps, in order."""
     return list(run.steps.order_by("seq").values_list("kind", flat=True))
+
+
+def payloads(run: Run, kind: str) -> list[Any]:
+    """What the run's steps of this kind hold, in order."""
+    return [step.payload for step in run.steps.filter(kind=kind).order_by("seq")]

@@ -89,7 +89,7 @@ def test_the_sum_of_what_is_cut_is_never_more_than_what_was_left(play: Play) -> 
     greedy = parts(part("books", 3.0), part("bank", 1.0), part("books", -1.0), part("bank", 1.0))
     play(script([greedy]))
     run = world.carry_on(world.start("lead"))
-    given = list(Run.objects.filter(parent=run).values_list("budget", flat=True))
+    given: list[Any] = list(Run.objects.filter(parent=run).values_list("budget", flat=True))
     assert len(given) == 4
     left = {"turns": 40 - run.turns, "tokens": 40_000 - run.total_tokens, "cost_usd": 2.0, "seconds": 120}
     for name in BUDGETS:
@@ -104,6 +104,7 @@ def test_a_part_ends_where_its_budget_ends(play: Play) -> None:
     play(script([parts(part("books", 1.0)), whole()], books=[look, *again]))
     run = carry_all_on(world.start("lead"))
     child = Run.objects.get(parent=run)
+    assert child.budget
     assert child.budget["turns"] == child.turns == 2
     assert child.status == "limit_exceeded"
     assert run.status == "escalated"

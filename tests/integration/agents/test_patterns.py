@@ -14,7 +14,7 @@ from agents.providers.scripted import answer, call, say, together
 from agents.queries import fast_path_share, plan_of
 from tests import tools, world
 from tests.integration.agents.conftest import Play
-from tests.integration.agents.family import kinds
+from tests.integration.agents.family import kinds, payloads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,11 @@ def states(run: Run) -> list[str]:
 
 
 def refusals(run: Run) -> list[str]:
-    return [call.result["message"] for call in run.tool_calls.filter(status="refused").order_by("pk")]
+    return [
+        str(result["message"])
+        for result in run.tool_calls.filter(status="refused").order_by("pk").values_list("result", flat=True)
+        if result
+    ]
 
 
 class TestChain:
@@ -252,7 +256,7 @@ class TestFastPath:
         world.publish_agent(pattern="plan_execute", fast_path=self.FAST)
         run = world.carry_on(world.start(input="When do you open?"))
         assert (run.status, run.output) == ("completed", "We open at nine.")
-        assert run.steps.first().payload["path"] == "fast"
+        assert payloads(run, "route")[0]["path"] == "fast"
         assert [request.metadata["role"] for request in model.requests] == ["router"]
 
     def test_or_looks_up_and_no_more(self, play: Play) -> None:
@@ -285,7 +289,7 @@ class TestFastPath:
         world.publish_agent(pattern="plan_execute", fast_path=self.FAST)
         run = world.carry_on(world.start())
         assert (run.status, kinds(run)) == ("completed", ["route", "plan", "model", "observe"])
-        first = run.steps.first().payload
+        first = payloads(run, "route")[0]
         assert first["path"] == "full"
         assert words in first["reason"]
 

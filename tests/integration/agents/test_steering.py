@@ -19,7 +19,7 @@ from approvals.exceptions import Invalid, NotAllowed
 from approvals.models import Approval
 from tests import tools, world
 from tests.integration.agents.conftest import Play
-from tests.integration.agents.family import kinds
+from tests.integration.agents.family import kinds, payloads
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("RUN-12")]
 
@@ -198,7 +198,7 @@ class TestApproval:
         approve(asked)
         run = world.carry_on(asked)
         assert (run.status, kinds(run)) == ("completed", ["plan", "plan", "model", "observe"])
-        assert run.steps.filter(kind="plan").last().payload["approved_by"] == "ana"
+        assert payloads(run, "plan")[-1]["approved_by"] == "ana"
         assert Approval.objects.count() == 1
 
     def test_a_plan_is_edited_and_what_was_edited_is_carried_out(self, asked: Run) -> None:
@@ -207,7 +207,7 @@ class TestApproval:
             approve(asked, "edit", arguments={**edited, "steps": [{"title": "Pay"}]})
         approve(asked, "edit", arguments=edited)
         run = world.carry_on(asked)
-        stored = run.steps.filter(kind="plan").last().payload
+        stored = payloads(run, "plan")[-1]
         assert (stored["goal"], stored["edited"], states(run)) == ("Only look", True, ["done"])
 
     @pytest.mark.parametrize("how", ["rejected", "expired"])
