@@ -24,7 +24,9 @@ def answered(body: bytes, texts: list[str], *, status: str = "200 OK") -> Embedd
     def serve() -> None:
         connection, _ = listening.accept()
         with connection:
-            connection.recv(65_536)
+            received = connection.recv(65_536)
+            while b'"input"' not in received:  # the body may come apart from its head
+                received += connection.recv(65_536)
             connection.sendall(head.encode() + body)
 
     thread = threading.Thread(target=serve)
