@@ -1,5 +1,7 @@
 """A worker dies in the middle of a conversation, or just after a turn: the next turns come, in order, and once."""
 
+from itertools import pairwise
+
 import pytest
 
 from agents.models import Run
@@ -23,7 +25,7 @@ def test_turns_go_on_in_order_after_a_crash(crew: Crew, point: Point) -> None:
     sweep_until(lambda: not Run.objects.exclude(status="completed").exists(), "every turn is over")
     ordered = list(Run.objects.order_by("created_at"))
     assert [run.pk for run in ordered] == [run.pk for run in runs]
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         assert before.ended_at is not None
         assert after.started_at is not None
         assert before.ended_at <= after.started_at

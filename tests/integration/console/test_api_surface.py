@@ -35,7 +35,7 @@ def test_the_api_has_what_programs_rely_on() -> None:
         ("get", f"/api/v1/approvals/{ANY}"), ("post", f"/api/v1/approvals/{ANY}/decision"),
         ("post", f"/api/v1/approvals/{ANY}/withdraw"), ("post", "/api/v1/halt"), ("delete", "/api/v1/halt"),
         ("get", "/api/v1/traces"), ("get", f"/api/v1/traces/{'0' * 32}"), ("get", "/api/v1/agents"),
-        ("get", "/api/v1/agents/teller"),
+        ("get", "/api/v1/agents/teller"), ("get", "/api/v1/breakers"), ("delete", "/api/v1/breakers/teller"),
     }  # fmt: skip
     assert set(operations()) == expected
 
