@@ -21,6 +21,8 @@ from agents.providers.base import (
     ToolSchema,
 )
 from agents.runtime.attempts import Heard, Tally, attempt
+from agents.runtime.budgets import limits_of
+from agents.runtime.endpoints import in_order
 from agents.runtime.fitting import DoesNotFit, Fitted, fit, says_too_long
 from agents.runtime.prose import written_call
 from agents.runtime.stretch import Stretch
@@ -201,15 +203,17 @@ def _ask_shorter(
 
 
 def _first_answer(stretch: Stretch, tally: Tally, role: str, model: ModelRef, request: ModelRequest) -> Heard:
-    """The answer of the first endpoint that gives one."""
+    """The answer of the first endpoint that gives one: as configured, or the cheapest first where money is short."""
     failures: list[ModelFailure] = []
     refused: Heard | None = None
-    for place, endpoint in enumerate((model, *model.fallback)):
+    spent = float(stretch.run.cost_usd + tally.cost)
+    limit = limits_of(stretch.config, stretch.run).cost_usd
+    for number, (place, endpoint) in enumerate(in_order(model, spent=spent, limit=limit)):
         try:
             heard = attempt(stretch, tally, role, endpoint, request, place)
         except ModelFailure as failure:
             failures.append(failure)
-            if refused is not None or _asks_no_other(failure, first=place == 0, run=stretch.run):
+            if refused is not None or _asks_no_other(failure, first=number == 0, run=stretch.run):
                 break
             continue
         if heard.response.finish is not Finish.REFUSED or refused is not None:

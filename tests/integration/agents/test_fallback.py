@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from agents.valkey import valkey
 from tests import tools, world
 from tests.integration.agents.conftest import Play
 from traces.models import Event, Span, SpanBody
+from traces.recorder import CONTINUES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -386,7 +388,19 @@ def test_the_cache_is_written_with_the_first_turn_and_read_with_the_next(
     assert second.cache_read_tokens == first.cache_write_tokens
     assert run.cache_write_tokens == first.cache_write_tokens
     assert run.cache_read_tokens == second.cache_read_tokens
-    bodies: list[Any] = [SpanBody.objects.get(span=span).input for span in (first, second)]
-    assert bodies[0]["system_instructions"] == bodies[1]["system_instructions"]
-    assert bodies[1]["messages"][: len(bodies[0]["messages"])] == bodies[0]["messages"]
+    body: Any = SpanBody.objects.get(span=second).input
+    assert body[CONTINUES] == first.pk, "all that was sent before is sent again first, word by word"
     assert tools.effects() == []
+
+
+@pytest.mark.req("MOD-2")
+def test_a_run_that_is_short_of_money_asks_the_cheapest_endpoint_first(
+    simulators: tuple[SimulatorServer, SimulatorServer],
+) -> None:
+    executor = {"provider": "anthropic", "model": "claude-sonnet-4-5", "fallback": ["openai:gpt-4o-mini"]}
+    world.publish_agent(models={"executor": executor}, limits={"cost_usd": 0.001})
+    run = world.start()
+    Run.objects.filter(pk=run.pk).update(cost_usd=Decimal("0.0008"))
+    run = world.carry_on(run)
+    assert run.status == "completed"
+    assert attempts(run) == [("openai", ""), ("openai", "")]
