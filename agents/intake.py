@@ -50,7 +50,8 @@ def queue_run(
             actor=str(actor or "system"),
             object_id=run.pk,
             run_id=run.pk,
-            data={"agent": version.agent.name} | ({"session": str(session.pk)} if session else {})
+            data={"agent": version.agent.name}
+            | ({"session": str(session.pk)} if session else {})
             | ({"parent": str(run.parent_id)} if run.parent_id else {}),
         )
     Statement(changes=[with_it] if with_it else [], added=[run, span, *recorded.rows()]).execute()
