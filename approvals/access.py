@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from approvals.exceptions import Missing, NotAllowed
 from approvals.models import Approval
+from traces.statement import read
 
 OPERATOR, ANALYST, ADMIN, SERVICE = "operator", "analyst", "admin", "service"
 ROLES = (OPERATOR, ANALYST, ADMIN, SERVICE)  # names of Django groups
@@ -52,12 +53,17 @@ def visible_approvals(actor: Actor) -> QuerySet[Approval]:
     return Approval.objects.filter(requested_by=actor.user)
 
 
+def _is_visible(approval: Approval, actor: Actor) -> bool:
+    return bool(actor.roles & PEOPLE) or approval.requested_by_id == actor.user.pk
+
+
 def get_approval(approval_id: UUID | str, *, actor: Actor, lock: bool = False) -> Approval:
     """The request, locked where the caller will change it. Raises Missing."""
-    rows = visible_approvals(actor).filter(pk=approval_id)
     if lock:
-        rows = rows.select_for_update(of=("self",))
-    approval = rows.first()
+        locked = read(Approval, "id = $1 FOR UPDATE", approval_id)
+        approval = next((row for row in locked if _is_visible(row, actor)), None)
+    else:
+        approval = visible_approvals(actor).filter(pk=approval_id).first()
     if approval is None:
         raise Missing(f"There is no approval {approval_id} that you may see.")
     return approval

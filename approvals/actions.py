@@ -1,5 +1,6 @@
 """What can be done at the gate. Each: lock, re-check, change, record; who hears of it hears after the commit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Model
 from jsonschema import Draft202012Validator
 
 from approvals.access import ADMIN, Actor, get_approval, require_may_decide
@@ -14,7 +16,8 @@ from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
 from approvals.models import Approval, Decision, Kind, Revision, Vote
 from approvals.policy import RANK
 from approvals.states import TRANSITIONS, ApprovalStatus
-from traces.recorder import record
+from traces.recorder import page, record
+from traces.statement import Change, Statement, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +101,17 @@ def approve(
             require_may_decide(
                 actor, approval
             )  # the new wording may need another role; if so, nothing is changed
-        _, fresh = Vote.objects.get_or_create(
-            approval=approval,
-            revision=approval.revision,
-            user=actor.user,
-            defaults={"approve": True, "cast_at": now},
-        )
-        votes = Vote.objects.filter(approval=approval, revision=approval.revision, approve=True).count()
+        earlier = read(Vote, "approval_id = $1 AND revision = $2 AND approve", approval.pk, approval.revision)
+        voted = any(vote.user_id == actor.user.pk for vote in earlier)
+        votes = len(earlier) if voted else len(earlier) + 1
+        vote = Vote(approval=approval, revision=approval.revision, user=actor.user, approve=True, cast_at=now)
         if votes < approval.approvers:
-            if not fresh:
+            if voted:
                 raise AlreadyResolved(
                     f"You approved this already; {approval.approvers - votes} more must.",
                     status=approval.status,
                 )
+            vote.save(force_insert=True)
             _record(
                 approval,
                 "approval.voted",
@@ -126,6 +127,7 @@ def approve(
             verdict="edit" if edited else "approve",
             reason=reason,
             now=now,
+            votes=() if voted else (vote,),
         )
 
 
@@ -280,9 +282,9 @@ def _resolve(
     reason: str,
     now: datetime,
     answer: dict[str, Any] | None = None,
+    votes: Sequence[Vote] = (),
 ) -> Approval:
-    _settle(approval, status, now=now)
-    Decision.objects.create(
+    decision = Decision(
         approval=approval,
         verdict=verdict,
         digest=approval.digest,
@@ -292,12 +294,15 @@ def _resolve(
         answer=answer,
         decided_at=now,
     )
-    _record(
-        approval,
-        f"approval.{status}",
-        actor,
-        {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via},
-    )
+    with page() as recorded:
+        _record(
+            approval,
+            f"approval.{status}",
+            actor,
+            {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via},
+        )
+    _settle(approval, status, now=now, added=(*votes, decision, *recorded.rows()))
+    recorded.announce()
     return approval
 
 
@@ -306,13 +311,15 @@ def _expire(approval: Approval, *, now: datetime) -> None:
     record("approval.expired", actor="system", object_id=approval.pk, run_id=approval.run_id)
 
 
-def _settle(approval: Approval, status: ApprovalStatus, *, now: datetime) -> None:
+def _settle(
+    approval: Approval, status: ApprovalStatus, *, now: datetime, added: Sequence[Model] = ()
+) -> None:
+    """Move the request to `status`, and add what belongs to that."""
     if status not in TRANSITIONS[ApprovalStatus(approval.status)]:
         raise AlreadyResolved(f"Approval {approval.pk} is {approval.status} already.", status=approval.status)
-    changed = Approval.objects.filter(pk=approval.pk, status=approval.status).update(
-        status=status, resolved_at=now
-    )
-    if changed != 1:
+    values = {"status": status, "resolved_at": now}
+    change = Change(Approval, approval.pk, values, {"status": approval.status})
+    if Statement(guard=change, added=list(added)).execute() is None:
         raise AlreadyResolved(f"Approval {approval.pk} was settled meanwhile.", status=status)
     approval.status, approval.resolved_at = status, now
 
