@@ -13,6 +13,10 @@ IN_VAIN = {
     CallStatus.EXPIRED: "expired",
     CallStatus.WITHDRAWN: "withdrawn",
     CallStatus.CANCELLED: "not done any more",
+    # The account is given as the run ends, and what is open then is cancelled.
+    CallStatus.PROPOSED: "not done any more",
+    CallStatus.PENDING_APPROVAL: "not done any more",
+    CallStatus.APPROVED: "not done any more",
 }
 
 

@@ -150,7 +150,8 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
     open_calls = [call for call in stretch.calls if call.status not in FINAL_CALL]
     spoken = texts[-1] if texts and not is_kept_back(stretch.steps) else ""
     output = spoken if action.output is None else action.output
-    told = observations[-1]["summary"] if observations else account_of(stretch.calls)
+    judged = observations and action.status in (RunStatus.COMPLETED, RunStatus.ESCALATED)
+    told = observations[-1]["summary"] if judged else account_of(stretch.calls)
     kept = remembering.to_keep(stretch, action, output=output, summary=action.summary or told, now=now)
     # Then nothing is asked, either.
     alone = action.status == RunStatus.COMPLETED and not open_calls and not kept
