@@ -140,7 +140,7 @@ def failed_spans(run: Run) -> list[str]:
             FaultKind.RESET,
             {},
             "connection",
-            "{wire} at {host} hung up in the middle (RemoteProtocolError)",
+            "{reset} (RemoteProtocolError)",
             1,
             id="reset-mid-stream",
         ),
