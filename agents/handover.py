@@ -70,7 +70,7 @@ def hand_over(run: Run, steps: Sequence[Step] | None = None) -> HandOver:
         why=run.reason,
         done=[deed for deed in succeeded if deed.call.effect != "read"]
         + by_status.get(CallStatus.RECONCILED, []),
-        found=[deed for deed in succeeded if deed.call.effect == "read"][-FOUND_ITEMS:],
+        found=_distinct([deed for deed in succeeded if deed.call.effect == "read"])[-FOUND_ITEMS:],
         in_doubt=in_doubt,
         not_done=not_done,
         open_steps=_open_steps(steps),
@@ -119,6 +119,15 @@ def _deed(call: ToolCall, tools: Mapping[str, Tool]) -> Deed:
     if call.arguments and words == f"Call {call.tool}":  # a tool without words of its own
         words = _cut(f"{words} ({_plain(call.arguments)})")
     return Deed(call=call, words=words, result=_cut(text))
+
+
+def _distinct(deeds: list[Deed]) -> list[Deed]:
+    """The same lookup with the same result once, where it came last."""
+    latest: dict[tuple[str, str], Deed] = {}
+    for deed in deeds:
+        latest.pop((deed.words, deed.result), None)
+        latest[deed.words, deed.result] = deed
+    return list(latest.values())
 
 
 def _plain(data: Any) -> str:

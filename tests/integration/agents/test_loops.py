@@ -84,6 +84,7 @@ def test_promises_end_the_run(play: Play) -> None:
     run = played(play, script, pattern="plan_execute")
     assert run.status == "loop_detected"
     assert "without calling a tool" in run.reason
+    assert run.summary == "No effect on the world was made."
     assert run.turns == 3
 
 
@@ -190,3 +191,21 @@ def test_a_hand_over_says_all_that_the_next_person_needs(play: Play) -> None:
     assert [deed.call.status for deed in handed.not_done] == ["denied"]
     assert handed.last_words == "I pay."
     assert any("limit" in sentence for sentence in handed.next)
+
+
+@pytest.mark.req("RUN-2")
+def test_a_step_that_can_not_be_small_enough_ends_the_run(play: Play) -> None:
+    model = play([say("Done.")])
+    world.publish_agent(instructions="Look before you pay. " * 600, limits={"step_tokens": 1000})
+    run = world.carry_on(world.start())
+    assert run.status == "limit_exceeded"
+    assert "1,000 tokens" in run.reason
+    assert not model.requests
+
+
+@pytest.mark.req("RUN-2")
+def test_an_answer_may_use_no_more_than_its_step(play: Play) -> None:
+    model = play([say("Done.")])
+    world.publish_agent(limits={"step_tokens": 4000})
+    assert world.carry_on(world.start()).status == "completed"
+    assert model.requests[0].max_tokens <= 2000

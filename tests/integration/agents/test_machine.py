@@ -53,7 +53,7 @@ from approvals.states import ApprovalStatus
 from tests import tools, world
 from tests.racing import at_once
 
-EXAMPLES, STEPS = 30, 14
+EXAMPLES, STEPS = 24, 14
 POLICIES: dict[str, list[dict[str, Any]]] = {
     "ask": [],
     "allow": [{"then": "allow"}],
@@ -64,7 +64,7 @@ POLICIES: dict[str, list[dict[str, Any]]] = {
 ONCE = ("pay", "lose_reply")  # a repetition of these does it again
 PEOPLE = ("ana", "ben")
 STEERING: dict[str, Any] = {"pause": pause_run, "resume": resume_run, "cancel": cancel_run}
-OFTEN = ("work", "die", "go_on", "decide")
+OFTEN = ("work", "die", "die_acting", "go_on", "decide", "approve_all")
 EVENTS = (
     *OFTEN * 3,
     "decide_twice",
@@ -219,6 +219,11 @@ class Gate(RuleBasedStateMachine):
                 self.carry([], None)
             case "die":
                 self.carry(said, fate)
+            case "approve_all":
+                self.approve_all()
+            case "die_acting":  # with the effect done, or just before it, and nothing of it stored
+                self.approve_all()
+                self.carry(said, ("perform", "before" if fate[1] == "before" else "after", 1))
             case "decide":
                 self.decide(which, verdict, values, person, shown)
             case "decide_twice":
@@ -274,6 +279,14 @@ class Gate(RuleBasedStateMachine):
         else:
             assert shown
 
+    def approve_all(self) -> None:
+        """Two operators approve whatever waits; of what is in doubt they say that it happened."""
+        values = {"outcome": "happened", "arguments": {}}
+        for request in self.pending():
+            for person in PEOPLE:
+                with suppress(GateError):
+                    self.take(request, "approve", person, values, digest=request.digest)
+
     def decide_twice(self, which: int, values: dict[str, Any]) -> None:
         """Two people decide at the same moment, one yes and one no."""
         if (request := self.request(which)) is None:
@@ -328,8 +341,9 @@ class Gate(RuleBasedStateMachine):
                 assert row.approval.digest == row.digest
                 assert row.approval.decision.user.get_username() in PEOPLE
         for key, times in done.items():
-            again = self.settled(known[key], outcome="not_happened") if known[key].tool in ONCE else 0
-            assert times <= 1 + again, f"{known[key].tool} {times} times"
+            if known[key].tool in (*ONCE, "pay_once"):  # another may be done again, with the same key
+                again = self.settled(known[key], outcome="not_happened") if known[key].tool in ONCE else 0
+                assert times <= 1 + again, f"{known[key].tool} {times} times"
         for key, row in known.items():
             if row.status in FINAL_CALL - {CallStatus.SUCCEEDED, CallStatus.FAILED, CallStatus.RECONCILED}:
                 assert not done[key] or self.settled(row), f"{row.tool} is {row.status} and was done"
