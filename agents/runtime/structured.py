@@ -17,7 +17,13 @@ ERROR_CHARS = 200  # of each: it may quote the answer
 
 
 def ask_structured(
-    stretch: Stretch, *, role: str, system: str, messages: tuple[Message, ...], schema: dict[str, Any], pinned: int = 1
+    stretch: Stretch,
+    *,
+    role: str,
+    system: str,
+    messages: tuple[Message, ...],
+    schema: dict[str, Any],
+    pinned: int = 1,
 ) -> tuple[Answer, dict[str, Any]]:
     """Have the model of `role` answer with an object that fits `schema` (of an object).
 
@@ -27,7 +33,9 @@ def ask_structured(
     """
     tally, asked = Tally(), messages
     for _ in range(1 + REPAIRS):
-        heard = hear(stretch, tally, role=role, system=system, messages=asked, output_schema=schema, pinned=pinned)
+        heard = hear(
+            stretch, tally, role=role, system=system, messages=asked, output_schema=schema, pinned=pinned
+        )
         finish, parsed = heard.response.finish, heard.response.parsed
         if finish in UNUSABLE:
             failure = ModelFailure(FailureKind.MALFORMED, f"The {role} {UNUSABLE[finish]}")
