@@ -16,7 +16,7 @@ from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
 from approvals.models import Approval, Decision, Kind, Revision, Vote
 from approvals.policy import RANK
 from approvals.states import TRANSITIONS, ApprovalStatus
-from traces.recorder import page, record
+from traces.recorder import keep, page, record
 from traces.statement import Change, Statement, read
 
 
@@ -69,11 +69,11 @@ def request_approval(request: Request, *, actor: str, now: datetime) -> Approval
     """Put a request to the people who may decide it; in the caller's transaction."""
     values = {name: getattr(request, name) for name in Request.__slots__ if name != "expires_in"}
     approval = Approval(**values, requested_at=now, expires_at=now + timedelta(seconds=request.expires_in))
+    first = Revision(
+        approval=approval, number=1, arguments=request.arguments, digest=request.digest, created_at=now
+    )
     with transaction.atomic():
-        approval.save(force_insert=True)
-        Revision.objects.create(
-            approval=approval, number=1, arguments=request.arguments, digest=request.digest, created_at=now
-        )
+        keep(approval, first)
         record(
             "approval.requested",
             actor=actor,

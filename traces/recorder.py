@@ -50,10 +50,21 @@ class Page:
     spans: list[Span] = field(default_factory=list)
     bodies: list[SpanBody] = field(default_factory=list)
     ended: list[Change] = field(default_factory=list)
+    kept: list[Model] = field(default_factory=list)
 
     def rows(self) -> list[Model]:
         """All of it, to be added by one statement in this order."""
-        return [*self.spans, *self.bodies, *self.events]
+        return [*self.kept, *self.spans, *self.bodies, *self.events]
+
+    def join(self, later: "Page") -> "Page":
+        """This and what was recorded later, as one."""
+        return Page(
+            events=[*self.events, *later.events],
+            spans=[*self.spans, *later.spans],
+            bodies=[*self.bodies, *later.bodies],
+            ended=[*self.ended, *later.ended],
+            kept=[*self.kept, *later.kept],
+        )
 
     def announce(self) -> None:
         """To be called once it is written: after the commit, the feed and the listeners hear of it."""
@@ -113,6 +124,15 @@ def write_spans(recorded: Sequence[Recorded]) -> None:
     if _page.get() is None:
         Span.objects.bulk_create(collected.spans)
         SpanBody.objects.bulk_create(collected.bodies)
+
+
+def keep(*rows: Model) -> None:
+    """Add rows that belong to what is recorded; they are written with it."""
+    if (open_page := _page.get()) is not None:
+        open_page.kept.extend(rows)
+    else:
+        for row in rows:
+            row.save(force_insert=True)
 
 
 def end_span(span_id: str, **values: Any) -> None:

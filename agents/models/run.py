@@ -1,5 +1,7 @@
 """Runs."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -68,6 +70,7 @@ class Run(models.Model):
     # Not stored: what the holder of the lease was told with its last write.
     halted = False  # an emergency stop stands
     live_version_id: int | None = None  # of the agent
+    unwritten: Any = None  # what is to be written with what comes next, see `agents.runtime.journal`
 
     class Meta:
         indexes = [

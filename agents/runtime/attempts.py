@@ -16,7 +16,7 @@ from agents.providers.base import FailureKind, Message, ModelFailure, ModelReque
 from agents.providers.pricing import cost_usd
 from agents.providers.routing import UnknownProvider, host_of, resolve
 from agents.runtime.drafts import Draft
-from agents.runtime.journal import give_back_connection
+from agents.runtime.journal import give_back_connection, write
 from agents.runtime.stretch import Stretch
 from traces.models import SpanStatus
 from traces.recorder import CONTINUES, Recorded, record
@@ -68,6 +68,7 @@ def attempt(
     draft = Draft(stretch.run.pk, step=stretch.steps[-1].seq + 1 if stretch.steps else 1)
     recorded = _begun(stretch, endpoint, request, role, place)
     tally.spans.append(recorded)
+    write(stretch.run)
     give_back_connection()
     try:
         host = host_of(endpoint.provider, base_url=endpoint.base_url)

@@ -14,7 +14,7 @@ from agents.runtime.children import is_stale
 from agents.runtime.decide import Finish, Wait
 from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.dispatch import wake
-from agents.runtime.journal import entry, move_call
+from agents.runtime.journal import Seen, entry, is_unwritten, move_call
 from agents.runtime.requesting import ask_question
 from agents.runtime.stretch import Stretch
 from agents.runtime.verifying import is_kept_back, span_of
@@ -24,6 +24,7 @@ from approvals.models import Approval
 from approvals.states import ApprovalStatus
 from traces.models import SpanStatus
 from traces.recorder import end_span, record, write_spans
+from traces.statement import Condition
 
 FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
 SOON = 10  # s; a worker keeps the message of a retry for so long, later ones are found by the sweeper
@@ -31,28 +32,39 @@ SOON = 10  # s; a worker keeps the message of a retry for so long, later ones ar
 
 def wait(stretch: Stretch, action: Wait) -> None:
     """Let go of the run until a person has decided, or the runs it started are over. Raises Changed where that has happened meanwhile."""
-    now = timezone.now()
+    now, run = timezone.now(), stretch.run
+    asked = [request for request in stretch.requests if request.status == ApprovalStatus.PENDING]
+    # What is asked by the very write by which the run waits, nobody can have decided.
+    unseen = stretch.knows_requests and bool(asked) and all(is_unwritten(run, request) for request in asked)
     with entry(
-        stretch.run,
+        run,
         "wait",
         now=now,
+        alone=unseen,
+        conditions=[Condition("agents_run.requested = %s", (run.requested,))] if unseen else (),
         status=action.status,
         reason=action.reason,
         work_ms=stretch.lap(),
         **FREE,
     ) as seen:
-        # Who decides locks the request first and wakes the run after the commit: with the requests locked here,
-        # each decision is either seen now or comes to a run that can be claimed.
-        pending = Approval.objects.select_for_update().filter(
-            run_id=stretch.run.pk, status=ApprovalStatus.PENDING
-        )
-        known = {request.pk for request in stretch.requests if request.status == ApprovalStatus.PENDING}
-        still = set(pending.order_by("pk").values_list("pk", flat=True))
-        if still != known or seen.requested != stretch.run.requested:
-            raise Changed
-        if action.status == RunStatus.WAITING_RUNS and is_stale(stretch):
-            raise Changed
-        record("run.suspended", actor=stretch.actor, object_id=stretch.run.pk, run_id=stretch.run.pk)
+        if not unseen:
+            _confirm(stretch, action, asked, seen)
+        record("run.suspended", actor=stretch.actor, object_id=run.pk, run_id=run.pk)
+
+
+def _confirm(stretch: Stretch, action: Wait, asked: list[Approval], seen: Seen) -> None:
+    """Raise Changed where what the run would wait for has come meanwhile.
+
+    Who decides locks the request first and wakes the run after the commit: with the requests locked here, each
+    decision is either seen now or comes to a run that can be claimed.
+    """
+    run = stretch.run
+    pending = Approval.objects.select_for_update().filter(run_id=run.pk, status=ApprovalStatus.PENDING)
+    still = set(pending.order_by("pk").values_list("pk", flat=True))
+    if still != {request.pk for request in asked} or seen.requested != run.requested:
+        raise Changed
+    if action.status == RunStatus.WAITING_RUNS and is_stale(stretch):
+        raise Changed
 
 
 def ask_and_wait(stretch: Stretch) -> None:

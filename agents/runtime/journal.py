@@ -16,18 +16,20 @@ from agents.models import Run, ToolCall
 from agents.runtime.leases import lease_end
 from agents.states import CALL_TRANSITIONS, RUN_TRANSITIONS, CallStatus, RunStatus
 from approvals.halts import STANDING
-from traces.recorder import page
+from traces.recorder import Page, page
 from traces.statement import Change, Condition, Statement
 
 
 @dataclass(slots=True)
 class Entry:
-    """What one step writes, until it is written."""
+    """What one step writes, or several that are written together."""
 
-    alone: bool
+    alone: bool = True
+    changes: dict[str, Any] = field(default_factory=dict)  # of the run's row
     rows: list[Model] = field(default_factory=list)
-    moves: dict[UUID, Change] = field(default_factory=dict)
+    moves: dict[UUID, Change] = field(default_factory=dict)  # of calls that are stored
     before: list[tuple[ToolCall, dict[str, Any]]] = field(default_factory=list)  # what the moved calls were
+    recorded: Page = field(default_factory=Page)
 
     def undo(self) -> None:
         """Nothing was written: in memory, too, the calls are where they were."""
@@ -35,17 +37,37 @@ class Entry:
             for name, value in values.items():
                 setattr(call, name, value)
 
+    def adds(self, row: Model) -> bool:
+        """Whether `row` comes into being with this entry."""
+        return any(row is added for added in self.rows)
+
+    def join(self, earlier: "Entry") -> "Entry":
+        """This after `earlier`, as one."""
+        moves = dict(earlier.moves)
+        for key, move in self.moves.items():
+            first = moves.get(key)
+            both = first and Change(ToolCall, key, first.values | move.values, first.where)
+            moves[key] = both or move
+        return Entry(
+            changes=earlier.changes | self.changes,
+            rows=[*earlier.rows, *self.rows],
+            moves=moves,
+            before=[*earlier.before, *self.before],
+            recorded=earlier.recorded.join(self.recorded),
+        )
+
 
 @dataclass(slots=True)
 class Seen:
     """What the run's row, and the gate, said when the entry was written."""
 
-    requested: str = ""
-    halted: bool = False
-    live_version_id: int | None = None
+    requested: str
+    halted: bool
+    live_version_id: int | None
 
 
 _open: ContextVar[Entry | None] = ContextVar("entry", default=None)
+_left: ContextVar[Entry | None] = ContextVar("left", default=None)  # before it, and not written yet
 
 
 @contextmanager
@@ -55,68 +77,101 @@ def entry(
     *,
     now: datetime,
     alone: bool = False,
+    later: bool = False,
     conditions: Sequence[Condition] = (),
     **changes: Any,
 ) -> Iterator[Seen]:
     """A transaction that changes the run's row, if its fence is still `run.fence`, and all that belongs to the step.
 
     Rows, spans and events become true together. After the commit `run` in memory has the new values, and knows what
-    others want of it; in the block (not with `alone`) that stands in what is yielded. `label` names the step for logs and crash tests. Raises
-    LeaseLost.
+    others want of it; in the block (not with `alone`) that stands in what is yielded. `label` names the step for logs
+    and crash tests. Raises LeaseLost.
 
-    With `alone` the block must not touch the database: it adds steps, moves calls and records, and all is written by
+    With `alone` the block must not touch the database: it adds rows, moves calls and records, and all is written by
     one statement at its end, which also asks for `conditions`. Raises Changed where those don't hold, or a call was
-    moved by another.
+    moved by another. With `later`, too, it is written with what comes next: `write` does that before anything acts.
     """
     if "status" in changes and changes["status"] not in RUN_TRANSITIONS[RunStatus(run.status)]:
         raise ValueError(f"{run}: no way from {run.status} to {changes['status']}")
     changes.setdefault("attempts", 0)  # it got on
     kept = changes.get("status", RunStatus.RUNNING) == RunStatus.RUNNING
-    renewed = {"lease_until": lease_end(now)} if kept else {}
-    held = Change(Run, run.pk, changes | renewed, {"fence": run.fence, "status": RunStatus.RUNNING})
-    with _write_alone(run, label, held, conditions) if alone else _write_around(run, label, held) as seen:
-        yield seen
+    stored = changes | ({"lease_until": lease_end(now)} if kept else {})
+    seen = Seen(run.requested, run.halted, run.live_version_id)
+    if alone or later:
+        written = Entry(changes=stored)
+        with _collecting(written, run.unwritten):
+            yield seen
+        if later:
+            run.unwritten = written.join(run.unwritten) if run.unwritten else written
+        else:
+            _write(run, written, seen, label=label, conditions=conditions)
+    else:
+        write(run)
+        with transaction.atomic():
+            _hold(run, Entry(changes=stored), seen, label=label)
+            written = Entry(alone=False)
+            with _collecting(written, None):
+                yield seen
+            Statement(changes=written.recorded.ended, added=written.recorded.rows()).execute()
+            written.recorded.announce()
     for name, value in changes.items():
         setattr(run, name, value)
     run.requested, run.halted, run.live_version_id = seen.requested, seen.halted, seen.live_version_id
 
 
-def answers(run: Run) -> list[Condition]:
-    """What every entry, and the claim, asks beside: all that others may want of the run meanwhile."""
+def write(run: Run) -> None:
+    """Write what was left for later: to be called before anything acts on it. Raises LeaseLost."""
+    if (left := run.unwritten) is None:
+        return
+    seen = Seen(run.requested, run.halted, run.live_version_id)
+    run.unwritten = None
+    _hold(run, left, seen, label="what was left")
+    left.recorded.announce()
+    run.requested, run.halted, run.live_version_id = seen.requested, seen.halted, seen.live_version_id
+
+
+def _write(run: Run, written: Entry, seen: Seen, *, label: str, conditions: Sequence[Condition]) -> None:
+    left, run.unwritten = run.unwritten, None
+    whole = written.join(left) if left else written
+    try:
+        _hold(run, whole, seen, label=label, conditions=conditions)
+    except Changed:
+        written.undo()
+        run.unwritten = left
+        write(run)
+        raise
+    except BaseException:
+        written.undo()
+        raise
+    whole.recorded.announce()
+
+
+def _hold(run: Run, written: Entry, seen: Seen, *, label: str, conditions: Sequence[Condition] = ()) -> None:
+    """Write all of it where the fence and the conditions hold; nothing else."""
+    moves = list(written.moves.values())
+    statement = Statement(
+        guard=Change(Run, run.pk, written.changes, {"fence": run.fence, "status": RunStatus.RUNNING}),
+        conditions=[*conditions, *(_unmoved(move) for move in moves)],
+        answers=_answers(run),
+        changes=[*moves, *written.recorded.ended],
+        added=[*written.rows, *written.recorded.rows()],
+    )
+    found = statement.execute()
+    if found is None:
+        ours = Run.objects.filter(pk=run.pk, fence=run.fence, status=RunStatus.RUNNING)
+        if statement.conditions and ours.exists():
+            raise Changed
+        raise LeaseLost(f"{run} is no longer ours ({label}).")
+    seen.requested, seen.halted, seen.live_version_id = found
+
+
+def _answers(run: Run) -> list[Condition]:
+    """What others may want of the run meanwhile: each entry asks it beside what it writes."""
     return [
         Condition("agents_run.requested"),
         Condition(STANDING, (run.version.agent.name,)),
         Condition("(SELECT live_version_id FROM agents_agent WHERE id = %s)", (run.version.agent_id,)),
     ]
-
-
-@contextmanager
-def _write_alone(run: Run, label: str, held: Change, conditions: Sequence[Condition]) -> Iterator[Seen]:
-    seen, written = Seen(), Entry(alone=True)
-    token = _open.set(written)
-    try:
-        with page() as recorded, connection.execute_wrapper(_refuse):
-            yield seen
-        moves = list(written.moves.values())
-        statement = Statement(
-            guard=held,
-            conditions=[*conditions, *(_unmoved(move) for move in moves)],
-            answers=answers(run),
-            changes=[*moves, *recorded.ended],
-            added=[*written.rows, *recorded.rows()],
-        )
-        found = statement.execute()
-        if found is None:
-            if Run.objects.filter(pk=run.pk, fence=run.fence, status=RunStatus.RUNNING).exists():
-                raise Changed
-            raise LeaseLost(f"{run} is no longer ours ({label}).")
-    except BaseException:
-        written.undo()
-        raise
-    finally:
-        _open.reset(token)
-    seen.requested, seen.halted, seen.live_version_id = found
-    recorded.announce()
 
 
 def _unmoved(move: Change) -> Condition:
@@ -126,26 +181,33 @@ def _unmoved(move: Change) -> Condition:
     )
 
 
+@contextmanager
+def _collecting(written: Entry, left: Entry | None) -> Iterator[None]:
+    """Take what the block adds, moves and records into `written`; `left` is not written yet, either."""
+    token, earlier = _open.set(written), _left.set(left)
+    try:
+        with page() as recorded:
+            written.recorded = recorded
+            if written.alone:
+                with connection.execute_wrapper(_refuse):
+                    yield
+            else:
+                yield
+    except BaseException:
+        written.undo()
+        raise
+    finally:
+        _open.reset(token)
+        _left.reset(earlier)
+
+
 def _refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
     raise RuntimeError(f"An entry that is written alone must not touch the database: {sql[:80]}")
 
 
-@contextmanager
-def _write_around(run: Run, label: str, held: Change) -> Iterator[Seen]:
-    seen, written = Seen(), Entry(alone=False)
-    with transaction.atomic():
-        found = Statement(guard=held, answers=answers(run)).execute()
-        if found is None:
-            raise LeaseLost(f"{run} is no longer ours ({label}).")
-        seen.requested, seen.halted, seen.live_version_id = found
-        token = _open.set(written)
-        try:
-            with page() as recorded:
-                yield seen
-        finally:
-            _open.reset(token)
-        Statement(changes=recorded.ended, added=recorded.rows()).execute()
-        recorded.announce()
+def is_unwritten(run: Run, row: Model) -> bool:
+    """Whether `row` was recorded and is still to be written, so that nobody else can know it."""
+    return run.unwritten is not None and any(row is other for other in run.unwritten.recorded.rows())
 
 
 def add(*rows: Model) -> None:
@@ -167,8 +229,10 @@ def move_call(call: ToolCall, status: CallStatus, **changes: Any) -> None:
         if ToolCall.objects.filter(pk=call.pk, status=call.status).update(**changes) != 1:
             raise LeaseLost(f"{call} was changed meanwhile.")
     else:
-        move = current.moves.setdefault(call.pk, Change(ToolCall, call.pk, {}, {"status": call.status}))
-        move.values.update(changes)
+        left = _left.get()
+        if not current.adds(call) and not (left and left.adds(call)):
+            move = current.moves.setdefault(call.pk, Change(ToolCall, call.pk, {}, {"status": call.status}))
+            move.values.update(changes)
         current.before.append((call, {name: getattr(call, name) for name in changes}))
     for name, value in changes.items():
         setattr(call, name, value)

@@ -10,7 +10,7 @@ from agents.runtime.binding import call_digest, tool_context
 from agents.runtime.claiming import Terms, at_once, holding, judge_by_policy, mark
 from agents.runtime.execution import carry_out
 from agents.runtime.focus import why_outside
-from agents.runtime.journal import entry, move_call
+from agents.runtime.journal import entry, move_call, write
 from agents.runtime.requesting import ask_people, make_preview
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
@@ -45,14 +45,14 @@ def judge_all(stretch: Stretch) -> None:
     tainted = bool(stretch.run.taint_sources)
     # Checks and previews are the tools' code and may be slow: outside the transaction.
     judged = [(call, _judge(stretch, call, tainted=tainted)) for call in proposed]
-    asks = any(judgement.status == CallStatus.PENDING_APPROVAL for _, judgement in judged)
-    first = None if asks else _claimable(stretch, judged)
+    first = _claimable(stretch, judged)
     now = timezone.now()
     with entry(
         stretch.run,
         "judge",
         now=now,
-        alone=not asks,
+        alone=True,
+        later=first is None,
         conditions=holding(stretch, Terms(first.arguments, first.digest)) if first else (),
         work_ms=stretch.lap(),
     ):
@@ -65,9 +65,10 @@ def judge_all(stretch: Stretch) -> None:
                 "effect": tool.effect if tool else "",
             }
             if judgement.status == CallStatus.PENDING_APPROVAL and tool and judgement.verdict:
-                changes["approval"] = ask_people(
+                request = ask_people(
                     stretch, call, tool, judgement.verdict, judgement.digest, judgement.preview
                 )
+                changes["approval_id"] = request.pk
             elif judgement.status != CallStatus.APPROVED:
                 kind = "denied" if judgement.status == CallStatus.DENIED else "error"
                 changes |= {"result": {"type": kind, "message": judgement.message}, "ended_at": now}
@@ -124,6 +125,8 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             CallStatus.DENIED, f"The customer or user you act for lacks the right {tool.permission!r}."
         )
     context = tool_context(call, agent=stretch.agent)
+    if tool.check or tool.preview:
+        write(stretch.run)  # before code of a tool's author runs
     try:
         validate(tool, context, call.arguments)
         digest = call_digest(stretch.run, tool, call.arguments)

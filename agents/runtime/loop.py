@@ -5,6 +5,7 @@ decided by `decide.next_action`, a pure function of what is stored; how each thi
 its branch names. A worker that dies at any line leaves rows from which the next claim goes on.
 """
 
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -65,7 +66,7 @@ from agents.runtime.decide import (
     Wait,
     next_action,
 )
-from agents.runtime.journal import give_back_connection
+from agents.runtime.journal import give_back_connection, write
 from agents.runtime.stretch import Stretch
 from agents.states import RunStatus
 from approvals.exceptions import Halted
@@ -84,7 +85,9 @@ def advance(run_id: UUID) -> None:
         log.warning("run.lost", run=str(run_id), reason=str(lost))
         leases.give_back(run)  # should it still be ours
     except BaseException:
-        # Nothing that was committed is lost: the sweeper wakes it again, a limited number of times.
+        # Nothing that was done is lost: the sweeper wakes it again, a limited number of times.
+        with suppress(LeaseLost):
+            write(run)
         leases.give_back(run)
         raise
     finally:

@@ -69,7 +69,9 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     asked = Q(status=RunStatus.WAITING_RUNS) & Exists(below) & ~Exists(below.filter(requested=""))
     requested = ~Q(requested="") & Q(status__in=WAITING_RUN) & ~in_doubt & ~asked
     over = Q(status=RunStatus.WAITING_RUNS) & ~Exists(below)
-    moving = Run.objects.filter(idle & (stranded | due | requested | over), ended_at=None).order_by("created_at")
+    moving = Run.objects.filter(idle & (stranded | due | requested | over), ended_at=None).order_by(
+        "created_at"
+    )
     if halted:
         moving = moving.exclude(frozen, requested="")  # a run may be cancelled while it is halted, no more
     moving, limit = brakes.without_held_back(moving), brakes.sweep_limit(limit)

@@ -20,7 +20,7 @@ from agents.runtime import recalled
 from agents.runtime.budgets import limits_of
 from agents.runtime.decide import Snapshot
 from agents.runtime.decide.progress import latest_plan
-from agents.runtime.journal import add
+from agents.runtime.journal import add, write
 from agents.runtime.lineage import STARTERS, agents_above, too_deep
 from agents.runtime.loops import loop_of
 from agents.runtime.verifying import check_answer
@@ -127,6 +127,7 @@ class Stretch:
 
     def _read_requests(self) -> None:
         """What people were asked for this run, with their decisions."""
+        write(self.run)  # what was asked a moment ago is there, too
         self.requests = read(Approval, "run_id = $1 ORDER BY requested_at", self.run.pk)
         request_of = {request.pk: request for request in self.requests}
         decisions = read(Decision, "approval_id = ANY ($1)", list(request_of))

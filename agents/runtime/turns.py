@@ -48,7 +48,7 @@ def take_turn(stretch: Stretch) -> None:
     }
     if not proposed and (named := written_call(text, [tool.name for tool in schemas])):
         payload["written_call"] = named
-    with entry(stretch.run, "model", now=now, alone=True, turns=stretch.run.turns + 1, **answer.usage):
+    with entry(stretch.run, "model", now=now, later=True, turns=stretch.run.turns + 1, **answer.usage):
         step = stretch.add_step(StepKind.MODEL, payload, now=now, span_id=answer.recorded.span.pk)
         calls = []
         for index, call in enumerate(proposed):

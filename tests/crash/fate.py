@@ -23,17 +23,16 @@ from agents.runtime import (
     execution,
     journal,
     judging,
-    observing,
-    planning,
     recovery,
     settling,
+    thinking,
     turns,
 )
 from agents.tools.spec import Tool, ToolContext
 from tests import tools
 from traces.statement import Statement
 
-WRITERS = (planning, turns, observing, judging, settling, claiming, execution, recovery, ending)
+WRITERS = (thinking, turns, judging, settling, claiming, execution, recovery, ending)
 
 _now = threading.local()  # .step: what the transaction of this thread belongs to
 

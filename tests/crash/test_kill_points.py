@@ -19,8 +19,8 @@ DOOMED_LEASE = 0.3  # s; nobody takes over before the death, and nobody waits lo
 
 BOTH = ("before", "after")
 # Each of these with a tool that may be repeated under the same key, and with one that may not.
-# To settle what a person approved claims it, by one write.
-STEPS = ("ask executor", "model", "judge", "settle", "effect", "result", "finish")
+# What a model said is written with what was decided about it; to settle what a person approved claims it.
+STEPS = ("ask executor", "wait", "settle", "effect", "result", "finish")
 POINTS = [Point(step, moment) for step in STEPS for moment in BOTH]
 # What tool it is makes no difference here.
 QUIET = [Point(step, moment) for step in ("plan", "wait", "observe") for moment in BOTH]

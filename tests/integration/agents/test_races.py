@@ -249,6 +249,7 @@ def test_a_decision_just_before_the_run_would_wait(models: Any, monkeypatch: pyt
     real = ending.wait
 
     def late(stretch: Any, action: Any) -> None:
+        journal.write(stretch.run)  # as where another call kept the run at work since it asked
         approve(stretch.run)
         real(stretch, action)
 
@@ -261,7 +262,11 @@ def test_a_decision_just_before_the_run_would_wait(models: Any, monkeypatch: pyt
 
 @pytest.mark.req("APR-4")
 def test_a_decision_while_the_suspension_is_committed(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, decisions = recorder.record, []
+    real, wait, decisions = recorder.record, ending.wait, []
+
+    def asked_before(stretch: Any, action: Any) -> None:
+        journal.write(stretch.run)
+        wait(stretch, action)
 
     def record(name: str, **values: Any) -> Any:
         if name == "run.suspended":
@@ -270,6 +275,7 @@ def test_a_decision_while_the_suspension_is_committed(models: Any, monkeypatch: 
             assert not decisions[0].is_over
         return real(name, **values)
 
+    monkeypatch.setattr(ending, "wait", asked_before)
     monkeypatch.setattr(ending, "record", record)
     publish()
     run = world.start()
