@@ -64,7 +64,8 @@ def what_follows(stretch: Stretch, failed: AskFailed, *, now: datetime) -> Retry
 
 
 def _retry(delay: float, words: str, attempts: int) -> Retry:
-    return Retry(delay * random.uniform(1, 1 + JITTER), f"{words} about {delay:.0f} s.", attempts)
+    spread = random.uniform(1, 1 + JITTER)  # noqa: S311 -- no secret
+    return Retry(delay * spread, f"{words} about {delay:.0f} s.", attempts)
 
 
 def _words(failed: AskFailed) -> str:

@@ -87,7 +87,7 @@ class Fate:
             self.reach(step, "after")
             return answers
 
-        Statement.execute = written  # type: ignore[method-assign]
+        Statement.execute = written  # type: ignore[method-assign,assignment]
         for module in WRITERS:
             module.entry = entry  # type: ignore[attr-defined]
         for name in ("pay", "pay_once"):

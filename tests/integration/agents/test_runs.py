@@ -133,7 +133,9 @@ def test_a_model_that_fails_is_asked_again_later_and_then_ever_more_rarely(play:
         Run.objects.filter(pk=run.pk).update(wake_at=timezone.now())
     run = world.carry_on(run)
     assert run.status == "waiting_retry"
-    assert run.reason.startswith("No model can answer (overloaded). The run waits for one, and asks again in about 8")
+    assert run.reason.startswith(
+        "No model can answer (overloaded). The run waits for one, and asks again in about 8"
+    )
     assert Span.objects.filter(trace_id=run.trace_id, operation="chat", status="error").count() == 4
 
 
