@@ -6,7 +6,6 @@ doesn't, nothing is. The ORM can't say this, and its several statements were mos
 # ruff: noqa: S608 -- names of tables and columns come from models, and every value is a parameter
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,9 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connection, models
-from pydantic_core import to_json
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from pydantic_core import from_json, to_json
 
 Model = type[models.Model]
 M = TypeVar("M", bound=models.Model)
@@ -61,7 +61,8 @@ class Statement:
             tuple(_shape(change) for change in self.changes),
             tuple((model, len(rows), _open(rows[0], tables)) for model, rows in tables.items()),
         )
-        with connection.wrap_database_errors, _cursor() as cursor:
+        database = connections[DEFAULT_DB_ALIAS]  # once: the proxy looks it up each time
+        with database.wrap_database_errors, _cursor(database) as cursor:
             cursor.execute(text, self._params(tables), prepare=True)
             returned = cursor.fetchone()
         if returned is None:
@@ -73,7 +74,7 @@ class Statement:
                 for row, key in zip(rows, next(keys), strict=True):
                     setattr(row, layout.key, key)
             for row in rows:
-                row._state.adding, row._state.db = False, connection.alias
+                row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
                 for attribute, relation, parent in layout.parents:
                     if parent in tables:
                         # Past Django's descriptor, which would forget the object that it knows.
@@ -239,7 +240,8 @@ def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> l
     For the few statements that every stretch of work begins with: the server prepares them, and nothing is compiled.
     """
     layout = _layout(model)
-    with connection.wrap_database_errors, _cursor() as cursor:
+    database = connections[DEFAULT_DB_ALIAS]
+    with database.wrap_database_errors, _cursor(database) as cursor:
         cursor.execute(sql, params, prepare=True)
         rows = cursor.fetchall()
     names = [column.attribute for column in layout.all_columns]
@@ -249,8 +251,8 @@ def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> l
         values = list(row[: len(names)])
         for number in documents:
             if values[number] is not None:
-                values[number] = json.loads(values[number])
-        instance = model.from_db(connection.alias, names, values)
+                values[number] = from_json(values[number])
+        instance = model.from_db(DEFAULT_DB_ALIAS, names, values)
         for name, value in zip(also, row[len(names) :], strict=True):
             setattr(instance, name, value)
         found.append(instance)
@@ -264,7 +266,7 @@ def columns_of(model: Model) -> str:
     return ", ".join(f"{layout.table}.{column.name}" for column in layout.all_columns)
 
 
-def _cursor() -> "psycopg.RawCursor[tuple[Any, ...]]":
+def _cursor(database: BaseDatabaseWrapper) -> "psycopg.RawCursor[tuple[Any, ...]]":
     """A cursor whose statements the server prepares; Django's own puts the values into the text."""
-    connection.ensure_connection()
-    return psycopg.RawCursor(connection.connection)
+    database.ensure_connection()
+    return psycopg.RawCursor(database.connection)

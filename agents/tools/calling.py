@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import connection
+from django.db import connection, connections
 
 T = TypeVar("T")
 
@@ -32,7 +32,8 @@ def within(seconds: float, call: Callable[[], T], *, name: str) -> T:
         except BaseException as error:
             raised.append(error)
         finally:
-            connection.close()
+            for used in connections.all(initialized_only=True):
+                used.close()
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name=name, daemon=True)
     thread.start()
