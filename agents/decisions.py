@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest, tool_context
-from agents.runtime.requesting import make_preview
+from agents.runtime.requesting import show
 from agents.tools.registry import tools_of
 from agents.tools.results import Denied
 from agents.tools.validation import BadArguments, validate
@@ -109,7 +109,7 @@ def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
     context = tool_context(call, agent=approval.agent)
     try:
         validate(tool, context, arguments)
-        preview = make_preview(tool, context, arguments)
+        shown = show(tool, context, arguments)
     except BadArguments as error:
         raise Invalid(f"These arguments don't fit: {error}", errors=error.errors) from error
     except Denied as error:
@@ -122,8 +122,8 @@ def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
     return Edit(
         arguments=arguments,
         digest=call_digest(call.run, tool, arguments),
-        title=tool.in_words(arguments),
-        preview=preview,
+        title=shown.title,
+        preview=shown.preview,
         approvers=verdict.approvers,
         role=verdict.role,
         rule=f"{verdict.rule} ({verdict.why})",

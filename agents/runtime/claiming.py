@@ -11,7 +11,7 @@ from agents.exceptions import Changed
 from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest, tool_context
 from agents.runtime.journal import entry, move_call
-from agents.runtime.requesting import ask_people, ask_what_happened, make_preview
+from agents.runtime.requesting import UNSHOWN, ask_people, ask_what_happened, show
 from agents.runtime.stretch import Stretch
 from agents.runtime.versions import version_of
 from agents.states import CallStatus
@@ -153,16 +153,16 @@ def _turn_down(
 ) -> None:
     if stretch.run.requested or stretch.run.halted:
         raise Changed  # that comes first
-    preview = {}
+    shown = UNSHOWN
     if isinstance(objection, Verdict) and not call.may_have_happened:
-        preview = make_preview(tool, tool_context(call, agent=stretch.agent), call.arguments)
+        shown = show(tool, tool_context(call, agent=stretch.agent), call.arguments)
     with entry(stretch.run, "claim", now=now, work_ms=stretch.lap()):
         if call.may_have_happened:
             words = objection.rule if isinstance(objection, Verdict) else objection[1]
             move_call(call, CallStatus.UNKNOWN, error=f"It was tried, and may not be tried again: {words}")
             ask_what_happened(stretch, call, tool)
         elif isinstance(objection, Verdict):
-            approval = ask_people(stretch, call, tool, objection, call.digest, preview)
+            approval = ask_people(stretch, call, tool, objection, call.digest, shown)
             rule = f"{objection.rule} ({objection.why})"
             move_call(call, CallStatus.PENDING_APPROVAL, approval=approval, rule=rule)
         else:

@@ -16,7 +16,7 @@ from agents.runtime.availability import note
 from agents.runtime.binding import tool_context
 from agents.runtime.journal import entry, move_call
 from agents.runtime.performing import Attempt, perform
-from agents.runtime.requesting import ask_people, make_preview
+from agents.runtime.requesting import UNSHOWN, ask_people, show
 from agents.runtime.stretch import Stretch
 from agents.runtime.window import result_max
 from agents.states import CallStatus
@@ -136,7 +136,7 @@ def _send_back(stretch: Stretch, call: ToolCall, tool: Tool, objection: str) -> 
     """To the people who approved it, or to the agent where nobody had to."""
     now = timezone.now()
     approval = Approval.objects.filter(pk=call.approval_id).first() if call.approval_id else None
-    preview = make_preview(tool, tool_context(call, agent=stretch.agent), call.arguments) if approval else {}
+    shown = show(tool, tool_context(call, agent=stretch.agent), call.arguments) if approval else UNSHOWN
     with entry(stretch.run, "stale", now=now, work_ms=stretch.lap()):
         if approval is not None:
             verdict = Verdict(
@@ -146,7 +146,7 @@ def _send_back(stretch: Stretch, call: ToolCall, tool: Tool, objection: str) -> 
                 approvers=approval.approvers,
                 role=approval.role,
             )
-            again = ask_people(stretch, call, tool, verdict, call.digest, preview)
+            again = ask_people(stretch, call, tool, verdict, call.digest, shown)
             rule = f"{verdict.rule} ({verdict.why})"
             move_call(call, CallStatus.PENDING_APPROVAL, approval=again, rule=rule)
         else:

@@ -1,6 +1,6 @@
 """Before a call may run: authorise, validate, judge by policy, and ask people where the policy says so."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
@@ -11,7 +11,7 @@ from agents.runtime.claiming import Terms, at_once, holding, judge_by_policy, ma
 from agents.runtime.execution import carry_out
 from agents.runtime.focus import why_outside
 from agents.runtime.journal import entry, move_call, write
-from agents.runtime.requesting import ask_people, make_preview
+from agents.runtime.requesting import UNSHOWN, Shown, ask_people, show
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.results import Denied
@@ -33,7 +33,7 @@ class Judgement:
     digest: str = ""
     rule: str = ""
     verdict: Verdict | None = None
-    preview: dict[str, Any] = field(default_factory=dict)
+    shown: Shown = UNSHOWN
 
 
 def judge_all(stretch: Stretch) -> None:
@@ -43,7 +43,7 @@ def judge_all(stretch: Stretch) -> None:
     """
     proposed = [call for call in stretch.calls if call.status == CallStatus.PROPOSED]
     tainted = bool(stretch.run.taint_sources)
-    # Checks and previews are the tools' code and may be slow: outside the transaction.
+    # Checks, titles and previews are the tools' code and may be slow: outside the transaction.
     judged = [(call, _judge(stretch, call, tainted=tainted)) for call in proposed]
     first = _claimable(stretch, judged)
     now = timezone.now()
@@ -66,7 +66,12 @@ def judge_all(stretch: Stretch) -> None:
             }
             if judgement.status == CallStatus.PENDING_APPROVAL and tool and judgement.verdict:
                 request = ask_people(
-                    stretch, call, tool, judgement.verdict, judgement.digest, judgement.preview
+                    stretch,
+                    call,
+                    tool,
+                    judgement.verdict,
+                    judgement.digest,
+                    judgement.shown,
                 )
                 changes["approval_id"] = request.pk
             elif judgement.status != CallStatus.APPROVED:
@@ -150,8 +155,8 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         case Outcome.DENY:
             return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
         case Outcome.REQUIRE:
-            preview = make_preview(tool, context, call.arguments)
-            return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, preview)
+            shown = show(tool, context, call.arguments)
+            return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, shown)
 
 
 def _is_repeated(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:

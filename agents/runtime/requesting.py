@@ -1,6 +1,6 @@
 """Putting something to people: all that they need to decide, as it stands when it is asked."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from django.conf import settings
@@ -46,8 +46,23 @@ ANSWER_SCHEMA: dict[str, Any] = {
 }
 
 
+class Shown(NamedTuple):
+    """What a call would do, as its tool tells it."""
+
+    title: str = ""
+    preview: dict[str, Any] = {}
+
+
+UNSHOWN = Shown()
+
+
 def ask_people(
-    stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict, digest: str, preview: dict[str, Any]
+    stretch: Stretch,
+    call: ToolCall,
+    tool: Tool,
+    verdict: Verdict,
+    digest: str,
+    shown: Shown,
 ) -> Approval:
     """Put a call to the people whom the verdict names; inside a journal entry."""
     run = stretch.run
@@ -55,7 +70,7 @@ def ask_people(
         stretch,
         Request(
             kind=Kind.ACTION,
-            title=tool.in_words(call.arguments),
+            title=shown.title,
             tool=tool.name,
             arguments=call.arguments,
             digest=digest,
@@ -69,7 +84,7 @@ def ask_people(
             policy_digest=policy_digest(run.version),
             reason=call.step.payload.get("text", ""),
             context={"task": run.input, "evidence": _evidence(stretch)},
-            preview=preview,
+            preview=shown.preview,
             agent=stretch.agent,
             agent_version=run.version.number,
             run_id=run.pk,
@@ -156,8 +171,13 @@ def _put(stretch: Stretch, request: Request) -> Approval:
     return approval
 
 
-def make_preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
-    """What the call would do, as the tool's dry run tells it; a dry run that fails says so instead."""
+def show(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Shown:
+    """What the call would do, in the words of its tool, whose code may ask the database: before a journal entry."""
+    return Shown(tool.in_words(arguments), _preview(tool, context, arguments))
+
+
+def _preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The tool's dry run; one that fails says so instead."""
     if tool.preview is None:
         return {}
     dry_run = tool.preview

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("RUN-5", 
 
 
 @pytest.mark.parametrize(
-    "point", [Point("model", "after"), Point("finish", "before"), Point("finish", "after")], ids=str
+    "point", [Point("ask executor", "after"), Point("finish", "before"), Point("finish", "after")], ids=str
 )
 def test_turns_go_on_in_order_after_a_crash(crew: Crew, point: Point) -> None:
     world.publish_agent(tools=[{"python": "tests.tools.pay"}], policy=[{"then": "allow"}])

@@ -13,7 +13,7 @@ from agents.memory.embeddings import Embedded, embed
 from agents.providers.base import FailureKind, ModelFailure
 from agents.providers.routing import close_all
 
-pytestmark = pytest.mark.req("MEM-5")
+pytestmark = [pytest.mark.req("MEM-5"), pytest.mark.django_db]  # what it costs is looked up
 
 
 def answered(body: bytes, texts: list[str], *, status: str = "200 OK") -> Embedded:

@@ -201,7 +201,7 @@ def work() -> None:
 @pytest.mark.parametrize(
     ("script", "code", "status"),
     [
-        ([say("They have 1240 EUR.")], 0, "completed"),
+        ([say("Nothing was to be paid.")], 0, "completed"),
         ([call("pay", account="acme", amount=40)], 2, "waiting_approval"),
         ([], 1, "failed"),
     ],

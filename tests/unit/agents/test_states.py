@@ -45,6 +45,7 @@ def test_only_a_judgement_a_decision_a_crash_or_a_person_approves() -> None:
     assert ways == {
         CallStatus.PROPOSED,
         CallStatus.PENDING_APPROVAL,
+        CallStatus.APPROVED,
         CallStatus.EXECUTING,
         CallStatus.UNKNOWN,
     }
