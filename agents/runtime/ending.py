@@ -90,13 +90,15 @@ def freeze(stretch: Stretch, reason: str) -> None:
 
 
 def pause(stretch: Stretch) -> None:
-    """Let go of the run until a person resumes it."""
+    """Let go of the run until a person resumes it. Raises Changed where it is to end, or to go on, instead."""
     now, run = timezone.now(), stretch.run
     reason = "A person paused it."
     with entry(
         run,
         "pause",
         now=now,
+        alone=True,
+        conditions=[Condition("agents_run.requested = %s", (run.requested,))],
         status=RunStatus.PAUSED,
         reason=reason,
         requested="",

@@ -51,7 +51,7 @@ def publish_chain(**config: Any) -> None:
         "provider": "anthropic",
         "model": "claude-haiku-4-5",
         "timeout": 5,
-        "stall": 0.3,
+        "stall": 1,  # s; also what the second endpoint has for its first byte, on a busy machine
         "fallback": ["openai:gpt-4o"],
     }
     world.publish_agent(models={"executor": executor}, **config)

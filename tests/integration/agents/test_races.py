@@ -13,7 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from agents.actions import cancel_run
+from agents.actions import cancel_run, pause_run
 from agents.decisions import decide
 from agents.exceptions import WrongState
 from agents.models import Run, Step, ToolCall
@@ -327,6 +327,21 @@ def test_nothing_is_claimed_once_the_run_was_asked_to_end(
     assert run.status == "cancelled"
     assert tools.effects() == []
     assert "tool_call.claimed" not in events(run)
+
+
+def test_a_cancel_while_the_run_pauses_is_not_lost(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ending.pause
+
+    def late(stretch: Any) -> None:
+        monkeypatch.setattr(ending, "pause", real)
+        cancel_run(run_id=stretch.run.pk, actor=world.operator())
+        real(stretch)
+
+    monkeypatch.setattr(ending, "pause", late)
+    publish()
+    run = world.start()
+    pause_run(run_id=run.pk, actor=world.operator())
+    assert world.carry_on(run).status == "cancelled"
 
 
 @pytest.mark.req("APR-4")

@@ -211,7 +211,9 @@ def test_ten_thousand_spans_open_as_fast_as_ten(
         html = page(client, f"/traces/{TRACE}")
     assert len(span_ids(html)) == PAGE_SPANS
     took = []
-    for _ in range(3):  # this thread's own work, whatever else the machine does; a collection may fall into one
+    for _ in range(
+        3
+    ):  # this thread's own work, whatever else the machine does; a collection may fall into one
         begun = time.thread_time()
         read_trace(TRACE, now=timezone.now())
         took.append(time.thread_time() - begun)
