@@ -10,7 +10,17 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
-CELLS = ("r5a-1", "r5a-50", "r5a-200", "r5a-1000", "r5l-200", "decision", "recovery", "crash")
+CELLS = (
+    "r5a-1",
+    "r5a-50",
+    "r5a-200",
+    "r5a-1000",
+    "r5l-200",
+    "decision",
+    "conversations",
+    "recovery",
+    "crash",
+)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

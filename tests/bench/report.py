@@ -85,6 +85,12 @@ TARGETS = (
         _ratio("r5a-1000", lambda row: float(row["first_decision_to_execution_ms"]["p95"]), against=ONE),
     ),
     Target(
+        "turn of 200 conversations, p95",
+        3000,
+        _engine("conversations", "turn_ms", "p95"),
+        unit="ms",
+    ),
+    Target(
         "recovery of 200 runs, from workers that are ready",
         3,
         _engine("recovery", "moved_s", "from_ready"),
@@ -129,6 +135,7 @@ COLUMNS = (
     ("of all p95", lambda row: row["first_decision_to_execution_ms"]["p95"]),
     ("others", lambda row: f"{row['other_cpu_share']:.0%}"),
 )
+OWN = ("conversations", "recovery", "crash")  # cells with figures of their own
 LEGEND = """\
 Per run: CPU of workers and Postgres in ms, and beside it that of the driver, which starts, decides and watches; WAL in kB;
 transactions that wrote; commits, reads included, where the time was taken until the server tells of all.
@@ -151,9 +158,9 @@ def _lines(document: Document) -> Iterator[str]:
     yield f"{'':34}" + "".join(f"{name:>11}" for name, _ in COLUMNS)
     for cell in cells:
         for name, rows in contenders.items():
-            if cell in rows and cell not in {"recovery", "crash"}:
+            if cell in rows and cell not in OWN:
                 yield f"{cell:10}{name:24}" + "".join(f"{_shown(rows[cell], get):>11}" for _, get in COLUMNS)
-    for cell in ("recovery", "crash"):
+    for cell in OWN:
         if cell in document["engine"]:
             yield ""
             yield cell

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management import call_command
 
 from tests.bench import cells
+from tests.bench.conversations import conversations
 from tests.bench.crash import crash
 from tests.bench.driver import Driver
 from tests.bench.meter import Meter
@@ -20,7 +21,7 @@ from tests.bench.rivals import Rival, rival
 from tests.bench.site import Site
 from tests.bench.work import clock
 
-ALONE = frozenset({"recovery", "crash"})  # cells of the engine alone
+ALONE = frozenset({"conversations", "recovery", "crash"})  # cells of the engine alone
 
 
 def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
             driver.close()
             meter.close()
         document["violations"] += document["engine"].get("crash", {}).get("violations", [])
+        document["violations"] += document["engine"].get("conversations", {}).get("errors", [])
         document["targets"] = targets(document)
         return document
     finally:
@@ -98,6 +100,8 @@ def _cell(driver: Driver, cell: str, options: argparse.Namespace) -> dict[str, A
             return cells.slow(driver, _size(number, options)[0])
         case ["decision"]:
             return cells.one_at_a_time(driver, 4 if options.quick else 40)
+        case ["conversations"]:
+            return conversations(driver, 20 if options.quick else 200)
         case ["recovery"]:
             return recover(driver, 20 if options.quick else 200)
         case ["crash"]:
