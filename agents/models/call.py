@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from agents.models.run import Run
+from agents.models.soundness import sound
 from agents.models.step import Step
 from agents.states import CallStatus
 from approvals.models import Approval
@@ -16,7 +17,7 @@ class ToolCall(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tool_calls")
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="tool_calls", db_index=False)
-    index = models.PositiveSmallIntegerField(help_text="Its place among the calls of its step.")
+    index = models.SmallIntegerField(help_text="Its place among the calls of its step.")
     provider_call_id = models.CharField(max_length=128)
     tool = models.CharField(max_length=128)
     effect = models.CharField(max_length=16, blank=True)
@@ -29,8 +30,8 @@ class ToolCall(models.Model):
     approval = models.ForeignKey(
         Approval, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
-    claim_fence = models.PositiveBigIntegerField(null=True, help_text="The run's fence when it was claimed.")
-    attempts = models.PositiveSmallIntegerField(default=0)
+    claim_fence = models.BigIntegerField(null=True, help_text="The run's fence when it was claimed.")
+    attempts = models.SmallIntegerField(default=0)
     result = models.JSONField(null=True, help_text="What the agent is told: type, and data or message.")
     error = models.TextField(blank=True)
     span_id = models.CharField(max_length=16, blank=True)
@@ -45,21 +46,7 @@ class ToolCall(models.Model):
         ordering = ("step", "index")
         constraints = [
             models.UniqueConstraint(fields=["step", "index"], name="call_index"),
-            models.CheckConstraint(condition=Q(status__in=CallStatus.values), name="call_status"),
-            models.CheckConstraint(
-                condition=~Q(status=CallStatus.EXECUTING)
-                | Q(claim_fence__isnull=False, started_at__isnull=False, digest__gt="", rule__gt=""),
-                name="call_judged_and_claimed_before_it_executes",
-            ),
-            models.CheckConstraint(
-                condition=~Q(status=CallStatus.PENDING_APPROVAL) | Q(approval__isnull=False),
-                name="call_pending_has_approval",
-            ),
-            models.CheckConstraint(
-                condition=~Q(status__in=[CallStatus.SUCCEEDED, CallStatus.FAILED])
-                | Q(claim_fence__isnull=False),
-                name="call_claimed_before_result",
-            ),
+            sound("call_is_sound", "status", "claim_fence", "started_at", "digest", "rule", "approval"),
         ]
         indexes = [
             models.Index(fields=["tool", "-created_at"], name="call_tool"),

@@ -9,6 +9,7 @@ from django.db.models.functions import MD5, Cast
 
 from agents.models.agent import AgentVersion
 from agents.models.conversation import Conversation
+from agents.models.soundness import sound
 from agents.states import FINAL_RUN, RunStatus
 from traces.ids import new_id, new_span_id
 
@@ -30,8 +31,8 @@ class Run(models.Model):
     parent = models.ForeignKey(
         "self", null=True, on_delete=models.CASCADE, related_name="children", db_index=False
     )
-    part = models.PositiveSmallIntegerField(null=True, help_text="Which part of the parent's task it is.")
-    depth = models.PositiveSmallIntegerField(default=0, help_text="Runs above it.")
+    part = models.SmallIntegerField(null=True, help_text="Which part of the parent's task it is.")
+    depth = models.SmallIntegerField(default=0, help_text="Runs above it.")
     root_id = models.UUIDField(null=True, help_text="The topmost run above it, whose trace it shares.")
     budget = models.JSONField(null=True, help_text="Limits cut from the parent's, over the agent's own.")
     task_type = models.CharField(max_length=64, blank=True)
@@ -47,19 +48,17 @@ class Run(models.Model):
     summary = models.TextField(blank=True)
     confidence = models.FloatField(null=True)
 
-    turns = models.PositiveIntegerField(default=0)
-    input_tokens = models.PositiveIntegerField(default=0)
-    output_tokens = models.PositiveIntegerField(default=0)
-    cache_read_tokens = models.PositiveIntegerField(default=0)
-    cache_write_tokens = models.PositiveIntegerField(default=0)
+    turns = models.IntegerField(default=0)
+    input_tokens = models.IntegerField(default=0)
+    output_tokens = models.IntegerField(default=0)
+    cache_read_tokens = models.IntegerField(default=0)
+    cache_write_tokens = models.IntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=14, decimal_places=8, default=0)
-    work_ms = models.PositiveBigIntegerField(default=0, help_text="Time at work; waiting does not count.")
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="Claims since the last committed step.")
+    work_ms = models.BigIntegerField(default=0, help_text="Time at work; waiting does not count.")
+    attempts = models.SmallIntegerField(default=0, help_text="Claims since the last committed step.")
 
     root_span_id = models.CharField(max_length=16, default=new_span_id)
-    fence = models.PositiveBigIntegerField(
-        default=0, help_text="Counts the claims; a stale holder can't write."
-    )
+    fence = models.BigIntegerField(default=0, help_text="Counts the claims; a stale holder can't write.")
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_until = models.DateTimeField(null=True)
     wake_at = models.DateTimeField(null=True, help_text="When a waiting retry is due.")
@@ -89,24 +88,7 @@ class Run(models.Model):
             models.Index(fields=["ended_at"], name="run_ended", condition=Q(ended_at__isnull=False)),
         ]
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status"),
-            models.CheckConstraint(
-                condition=Q(status__in=sorted(FINAL_RUN), ended_at__isnull=False)
-                | (~Q(status__in=sorted(FINAL_RUN)) & Q(ended_at__isnull=True)),
-                name="run_ended_when_final",
-            ),
-            models.CheckConstraint(
-                condition=Q(status=RunStatus.RUNNING, lease_until__isnull=False)
-                | (~Q(status=RunStatus.RUNNING) & Q(lease_until__isnull=True)),
-                name="run_leased_when_running",
-            ),
-            models.CheckConstraint(
-                condition=~Q(status=RunStatus.WAITING_RETRY) | Q(wake_at__isnull=False),
-                name="run_retry_has_a_time",
-            ),
-            models.CheckConstraint(
-                condition=Q(requested__in=["", "cancel", "pause", "steer"]), name="run_requested"
-            ),
+            sound("run_is_sound", "status", "requested", "ended_at", "lease_until", "wake_at"),
             models.UniqueConstraint(
                 fields=["parent", "part"], name="run_part", condition=Q(parent__isnull=False)
             ),

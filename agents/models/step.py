@@ -1,9 +1,9 @@
 """Steps."""
 
 from django.db import models
-from django.db.models import Q
 
 from agents.models.run import Run
+from agents.models.soundness import sound
 
 
 class StepKind(models.TextChoices):
@@ -31,7 +31,7 @@ class Step(models.Model):
     """One committed step of a run, never changed afterwards; tool calls hang on the step that proposed them."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
-    seq = models.PositiveIntegerField()
+    seq = models.IntegerField()
     kind = models.CharField(max_length=16, choices=StepKind)
     payload = models.JSONField()
     span_id = models.CharField(max_length=16, blank=True)
@@ -41,7 +41,7 @@ class Step(models.Model):
         ordering = ("run", "seq")
         constraints = [
             models.UniqueConstraint(fields=["run", "seq"], name="step_seq"),
-            models.CheckConstraint(condition=Q(kind__in=StepKind.values), name="step_kind"),
+            sound("step_is_sound", "kind"),
         ]
 
     def __str__(self) -> str:
