@@ -116,6 +116,7 @@ def publish(
     Raises BadConfig, whose errors name each place.
     """
     parsed = check_config(config)
+    _require_others(name, parsed)
     stored = parsed.model_dump(mode="json", exclude_defaults=True)
     digest = digest_of(stored)
     with transaction.atomic():
@@ -177,6 +178,15 @@ def check_config(config: dict[str, Any]) -> AgentConfig:
     return parsed
 
 
+def _require_others(name: str, config: AgentConfig) -> None:
+    """A run that gives its whole task to its own agent never ends."""
+    for place, route in enumerate(config.router.routes if config.router else ()):
+        if route.agent == name:
+            message = f"the route leads to {name} itself: name another agent."
+            errors = [{"path": ["router", "routes", place, "agent"], "message": message}]
+            raise BadConfig(f"router.routes.{place}.agent: {message}", errors=errors)
+
+
 def _check_input(version: AgentVersion, input: str) -> None:
     limit = version.parsed.guardrails.input_max
     if not input.strip():
@@ -194,6 +204,8 @@ def _request(run_id: UUID, what: str, *, actor: Actor, reason: str = "") -> Run:
         run = lock_run(run_id, actor)
         if run.status not in CLAIMABLE_RUN and not (run.status == RunStatus.PAUSED and what == "cancel"):
             raise WrongState(f"Run {run.pk} is {run.status}: there is nothing to {what}.")
+        if run.requested == "cancel" and what != "cancel":
+            raise WrongState(f"Run {run.pk} was cancelled and ends at its next step: it can't {what}.")
         if run.status == RunStatus.PAUSED:
             _queue(run)
         # Whatever it waits for, the time to end or to pause has come.

@@ -83,8 +83,13 @@ def run_approvals(run: Run) -> QuerySet[Approval]:
 
 
 def pending_approvals(run: Run) -> QuerySet[Approval]:
-    """What this run waits for people to decide."""
-    return run_approvals(run).filter(status=ApprovalStatus.PENDING)
+    """What this run waits for people to decide, and the runs for which it waits."""
+    asked = Q(run_id=run.pk)
+    if run.status == RunStatus.WAITING_RUNS:
+        below = Run.objects.filter(Q(parent=run) | Q(root_id=run.pk))
+        asked |= Q(run_id__in=below.values("pk"))
+    approvals = Approval.objects.filter(asked, status=ApprovalStatus.PENDING)
+    return approvals.select_related("decision__user").order_by("requested_at", "pk")
 
 
 def pending_counts(runs: Collection[Run]) -> dict[UUID, int]:

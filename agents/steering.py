@@ -10,8 +10,9 @@ from agents.exceptions import BadInput, WrongState
 from agents.models import Run, Steering, SteeringKind
 from agents.runtime.decide.progress import latest_plan, progress
 from agents.runtime.dispatch import wake
-from agents.states import FINAL_RUN, RunStatus
+from agents.states import FINAL_RUN, CallStatus, RunStatus
 from approvals.access import Actor
+from approvals.actions import cancel_for_run
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
 from traces.recorder import record
@@ -22,8 +23,8 @@ CLOSED = ("done", "skipped", "dropped")
 def steer_plan(*, run_id: UUID, actor: Actor, action: str, number: int | None = None) -> Run:
     """Have a step of the run's plan retried or skipped, or all planned anew; the run does it at its next step, once.
 
-    `action` is `retry` of a closed step, `skip` of an open one, both with its `number` from 1, or `replan`. It takes
-    back nothing: calls that run or wait for a decision go on. Raises MissingRun, NotAllowed, BadInput, WrongState.
+    `action` is `retry` of a closed step, `skip` of an open one, both with its `number` from 1, or `replan`. Calls of a
+    step that is skipped are not asked for any more; others that run or wait for a decision go on. Raises MissingRun, NotAllowed, BadInput, WrongState.
     """
     if action not in SteeringKind.values:
         raise BadInput(
@@ -43,6 +44,8 @@ def steer_plan(*, run_id: UUID, actor: Actor, action: str, number: int | None = 
             asked_by=str(actor),
             asked_at=timezone.now(),
         )
+        if action == SteeringKind.SKIP:
+            _take_back(run, plan, number, actor)
         if (
             not run.requested
         ):  # one that is to end has no use for it; one that is to pause takes it in afterwards
@@ -58,6 +61,13 @@ def steer_plan(*, run_id: UUID, actor: Actor, action: str, number: int | None = 
         if run.status != RunStatus.PAUSED:
             transaction.on_commit(lambda: wake(run.pk))
     return run
+
+
+def _take_back(run: Run, plan: int, number: int | None, actor: Actor) -> None:
+    """Ask nobody any more to allow what belongs to a step that is skipped."""
+    waiting = run.tool_calls.filter(status=CallStatus.PENDING_APPROVAL, step__seq__gt=plan)
+    calls = waiting.filter(step__payload__plan_step=number).values_list("pk", flat=True)
+    cancel_for_run(run.pk, actor=str(actor), now=timezone.now(), call_ids=list(calls))
 
 
 def _plan_looked_at(run: Run, action: str, number: int | None) -> int:

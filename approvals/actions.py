@@ -1,6 +1,6 @@
 """What can be done at the gate. Each: lock, re-check, change, record; who hears of it hears after the commit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -195,13 +195,17 @@ def withdraw(approval_id: UUID, *, actor: Actor, now: datetime, reason: str = ""
         return approval
 
 
-def cancel_for_run(run_id: UUID, *, actor: str, now: datetime) -> int:
-    """Settle what a run that ended still asked; in the caller's transaction.
+def cancel_for_run(
+    run_id: UUID, *, actor: str, now: datetime, call_ids: Collection[UUID] | None = None
+) -> int:
+    """Settle what a run that ended still asked, or asked for these of its calls; in the caller's transaction.
 
     What asks whether something happened stays: the answer is needed, whatever became of the run.
     """
     rows = Approval.objects.select_for_update().filter(run_id=run_id, status=ApprovalStatus.PENDING)
     pending = rows.exclude(kind=Kind.RECONCILE)
+    if call_ids is not None:
+        pending = pending.filter(call_id__in=call_ids)
     for approval in pending:
         _settle(approval, ApprovalStatus.CANCELLED, now=now)
         record("approval.cancelled", actor=actor, object_id=approval.pk, run_id=run_id)

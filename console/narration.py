@@ -171,8 +171,14 @@ def title_of(step: Step) -> str:
         case StepKind.MESSAGE:
             return f"{payload.get('by') or 'Somebody'} said something to it"
         case StepKind.STEER:
-            return f"{payload.get('by') or 'Somebody'} changed the plan: {payload.get('action', '')}"
+            return f"{_who(payload.get('by', ''))} changed the plan: {payload.get('action', '')}"
     return str(step.kind)
+
+
+def _who(actor: str) -> str:
+    """A person by name; a program as whose token it used."""
+    kind, _, name = actor.partition(":")
+    return f"{name} (by token)" if kind == "token" else name or actor or "Somebody"
 
 
 def _parts(payload: dict[str, Any]) -> str:

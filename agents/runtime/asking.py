@@ -129,10 +129,11 @@ def hear(
     except DoesNotFit as error:
         limit = stretch.config.limits.step_tokens
         too_large = model.window == limit
+        fact = str(error).replace(str(model), "the limit") if too_large else str(error)
         words = (
-            f"Its next step alone would use more than its {limit:,} tokens: {error}"
+            f"Its next step alone would use more than its {limit:,} tokens: {fact} Raise limits.step_tokens."
             if too_large
-            else str(error)
+            else f"{fact} {error.advice}"
         )
         failure = ModelFailure(FailureKind.INVALID_REQUEST, words)
         raise AskFailed(

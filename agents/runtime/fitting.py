@@ -23,6 +23,10 @@ _TOO_LONG = re.compile(
 class DoesNotFit(Exception):
     """The prompt is too long for the model's window, whatever is cut; the message says what fills it."""
 
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice  # where the window is the model's, not a limit of the agent
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -77,7 +81,8 @@ def fit(
         if fixed + LEAST * bool(rest) > room:
             raise DoesNotFit(
                 f"The prompt can't be made to fit: instructions, tools and task alone take about {fixed:,} tokens, and "
-                f"{model} has room for {room:,}. Shorten them, or name a model with a larger window."
+                f"{model} has room for {room:,}.",
+                "Shorten them, or name a model with a larger window.",
             )
         level = _level(sizes, room - fixed)
         while level >= LEAST and fixed + sum(sizes) > room:
@@ -87,7 +92,8 @@ def fit(
         if fixed + sum(sizes) > room:
             raise DoesNotFit(
                 f"The prompt can't be made to fit: there are {len(rest)} messages beside the task, and {model} has room "
-                f"for {room - fixed:,} tokens of them. Name a model with a larger window, or let the agent take fewer turns."
+                f"for {room - fixed:,} tokens of them.",
+                "Name a model with a larger window, or let the agent take fewer turns.",
             )
     estimated = fixed + sum(sizes)
     return Fitted(

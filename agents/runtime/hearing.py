@@ -10,14 +10,17 @@ from traces.recorder import record
 SOURCE = "message"  # of taint
 
 
-def take_messages(stretch: Stretch) -> None:
-    """Add a step for each message that the run of a session was sent, in order; what outsiders wrote taints it."""
+def take_messages(stretch: Stretch) -> bool:
+    """Add a step for each message that the run of a session was sent, in order; what outsiders wrote taints it.
+
+    Returns whether there were any.
+    """
     run = stretch.run
     if run.session_id is None:
-        return
+        return False
     said = list(Message.objects.filter(run=run, taken_at=None).order_by("said_at", "pk"))
     if not said:
-        return
+        return False
     now, sources = timezone.now(), list(run.taint_sources)
     if SOURCE not in sources and not all(message.trusted for message in said):
         sources.append(SOURCE)
@@ -27,3 +30,4 @@ def take_messages(stretch: Stretch) -> None:
             payload = {"text": message.text, "by": message.said_by, "trusted": message.trusted}
             step = stretch.add_step(StepKind.MESSAGE, payload, now=now)
             record("step.heard", actor=stretch.actor, object_id=str(step.seq), run_id=run.pk)
+    return True

@@ -73,6 +73,8 @@ from approvals.exceptions import Halted
 
 log = structlog.get_logger(__name__)
 
+REACT = "react"  # the pattern that hears what it is told after an answer
+
 
 def advance(run_id: UUID) -> None:
     """Carry a run over one stretch: from here to its next wait, or its end. Does nothing if another worker has it."""
@@ -145,6 +147,12 @@ def _perform(stretch: Stretch, action: Action) -> None:
         case Pause():
             ending.pause(stretch)
         case Finish():
+            if (
+                action.status == RunStatus.COMPLETED
+                and stretch.config.pattern == REACT
+                and hearing.take_messages(stretch)
+            ):
+                return  # they came while it gave its answer, and it can still hear them
             ending.finish(stretch, action)
         case Triage():
             routing.triage(stretch)

@@ -16,7 +16,7 @@ from pydantic import Field
 from agents import actions
 from agents.handover import HANDED_OVER, Deed, HandOver, hand_over
 from agents.models import Run, Step, StepKind, ToolCall
-from agents.queries import find_runs, get_run
+from agents.queries import find_runs, get_run, pending_approvals
 from agents.states import FINAL_RUN, CallStatus, RunStatus
 from agents.steering import steer_plan
 from approvals.access import Actor
@@ -46,6 +46,11 @@ from console.people.roles import DOERS, require_any
 router = Router(tags=["runs"])
 
 SETTLED = FINAL_RUN | {RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT, RunStatus.PAUSED}
+
+
+def is_settled(run: Run) -> bool:
+    """Whether nothing moves before a person acts: of a run that waits for others, too, once one of them asks."""
+    return run.status in SETTLED or (run.status == RunStatus.WAITING_RUNS and pending_approvals(run).exists())
 
 
 class RunQuery(PageQuery):
@@ -81,8 +86,8 @@ async def read(request: HttpRequest, run_id: UUID, wait: Wait = 0) -> RunOut:
     """With `wait`, answers when the status is final or a person is awaited, at the latest after so many seconds."""
     load = partial(_load, run_id, actor_of(request))
     run = await sync_to_async(load)()
-    if wait and run.status not in SETTLED:
-        await wait_until(lambda: Run.objects.filter(pk=run_id, status__in=SETTLED).exists(), seconds=wait)
+    if wait and not await sync_to_async(is_settled)(run):
+        await wait_until(lambda: is_settled(Run.objects.get(pk=run_id)), seconds=wait)
         return await sync_to_async(lambda: shape_run(load()))()
     return await sync_to_async(shape_run)(run)
 
@@ -189,6 +194,9 @@ def shape_runs(runs: Collection[Run]) -> list[RunOut]:
     pending = Approval.objects.filter(run_id__in=[run.pk for run in runs], status=ApprovalStatus.PENDING)
     for approval_id, run_id in pending.order_by("requested_at", "pk").values_list("pk", "run_id"):
         waiting[run_id].append(approval_id)
+    for run in runs:
+        if run.status == RunStatus.WAITING_RUNS:
+            waiting[run.pk] = list(pending_approvals(run).values_list("pk", flat=True))
     return [_shape(run, waiting[run.pk]) for run in runs]
 
 

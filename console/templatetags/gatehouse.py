@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
 from approvals.models import Halt
 from approvals.queries import pending_queue, standing_halts
+from console.cards import NEVER
 from console.characters import reveal
 from traces.alerts.breakers import standing
 from traces.models import Breaker
@@ -98,6 +99,8 @@ def ago(moment: datetime | None) -> SafeString:
 def countdown(moment: datetime, length: str = "") -> SafeString:
     """How long until a moment, exact on hover, kept true by static/time.js; "short" leaves the minutes of hours out."""
     left = (moment - timezone.now()).total_seconds()
+    if left > NEVER.total_seconds():
+        return SafeString("no time limit")
     if left <= 0:
         text = "time is up"
     elif left < 3600:

@@ -14,7 +14,7 @@ def about_limits(s: Snapshot, action: Action) -> Finish | None:
     if s.tokens >= s.max_tokens:
         return exceeded(f"its {s.max_tokens:,} tokens")
     if s.cost_usd >= s.max_cost_usd:
-        return exceeded(f"its {s.max_cost_usd:.2f} USD")
+        return exceeded(f"its {s.max_cost_usd:{'.2f' if s.max_cost_usd >= 0.01 else 'f'}} USD")
     if s.work_seconds >= s.max_seconds:
         return exceeded(f"its {s.max_seconds:.0f} s of work")
     return None

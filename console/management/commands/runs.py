@@ -12,7 +12,7 @@ from agents.actions import start_run
 from agents.exceptions import AgentError
 from agents.models import Run
 from agents.states import RunStatus
-from console.api.runs import SETTLED, run_url, shape_run
+from console.api.runs import is_settled, run_url, shape_run
 
 LOOK_EVERY = 0.3  # s
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             if run.status != seen and not quiet:
                 self.stdout.write(f"{run.status}{': ' if run.reason else ''}{run.reason}")
                 self.stdout.flush()
-            if run.status in SETTLED:
+            if is_settled(run):
                 return run
             seen = run.status
             time.sleep(LOOK_EVERY)

@@ -14,6 +14,7 @@ from agents.exceptions import ConversationFull, OtherSubject, RateLimited
 from agents.models import Conversation, Message, Run
 from agents.providers.base import FailureKind, ModelFailure, ModelRequest, ModelResponse
 from agents.providers.scripted import call, say, together
+from agents.runtime import ending
 from agents.runtime.loop import advance
 from agents.runtime.recovery import sweep
 from agents.sessions import NEVER
@@ -174,15 +175,35 @@ def test_a_going_run_takes_a_message_in_at_its_next_turn(play: Play) -> None:
     assert "Globex too" in conversations.turns_of(Conversation.objects.get().pk)[0].question
 
 
-def test_a_message_that_comes_as_the_run_ends_gets_a_run_of_its_own(play: Play) -> None:
+def test_a_message_that_comes_during_the_last_answer_is_heard(play: Play) -> None:
     sent: list[Run] = []
 
     def talk(request: ModelRequest) -> ModelResponse:
         if not sent:
-            sent.append(tell("One more thing.", subject={"customer": "c1"}))
-        return say("Done.")
+            sent.append(tell("One more thing."))
+            return say("Done.")
+        return say("That too.")
 
     play(talk)
+    world.publish_agent(conversations={"busy": "take_in"})
+    run = world.carry_on(tell("Do it."))
+    assert sent == [run]
+    assert (run.status, run.output, run.turns) == ("completed", "That too.", 2)
+    assert Run.objects.count() == 1
+
+
+def test_a_message_that_comes_as_the_run_ends_gets_a_run_of_its_own(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = ending.finish
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.setattr(ending, "finish", finish)
+        tell("One more thing.", subject={"customer": "c1"})
+        finish(*arguments)
+
+    monkeypatch.setattr(ending, "finish", late)
+    play([say("Done."), say("Done.")])
     world.publish_agent(conversations={"busy": "take_in"})
     first = world.carry_on(tell("Do it.", subject={"customer": "c1"}))
     assert first.status == "completed"

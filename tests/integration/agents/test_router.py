@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from agents.actions import cancel_run
+from agents.exceptions import BadConfig
 from agents.models import Run
 from agents.providers.base import FailureKind, ModelFailure
 from agents.providers.scripted import answer, call, say, together
+from agents.queries import pending_approvals
+from console.api.runs import is_settled, shape_run
 from tests import tools, world
 from tests.integration.agents.conftest import Play
 from tests.integration.agents.family import by_agent, carry_all_on, kinds, publish_router
@@ -102,13 +105,32 @@ def test_an_agent_that_is_gone_leaves_the_default_and_then_a_person(play: Play) 
 
 
 def test_routers_that_point_at_each_other_come_to_an_end(play: Play) -> None:
-    routes = [{"name": "other", "when": "Anything.", "agent": "circle"}]
-    publish_router("circle", routes=routes)
-    play(by_agent({("circle", "router"): [chosen("other")] * 20}))
+    for name, other in (("circle", "round"), ("round", "circle")):
+        publish_router(name, routes=[{"name": "other", "when": "Anything.", "agent": other}])
+    play(by_agent({(name, "router"): [chosen("other")] * 20 for name in ("circle", "round")}))
     run = carry_all_on(world.start("circle"))
     assert run.status == "failed"
     assert "9 runs above" in run.reason
     assert Run.objects.count() == 10
+
+
+def test_a_router_that_leads_to_itself_is_not_published() -> None:
+    with pytest.raises(BadConfig, match=r"router\.routes\.0\.agent: the route leads to circle itself"):
+        publish_router("circle", routes=[{"name": "other", "when": "Anything.", "agent": "circle"}])
+
+
+@pytest.mark.req("RUN-8", "APR-3")
+def test_who_waits_for_the_router_is_told_what_the_run_below_asks(play: Play) -> None:
+    pay = call("pay", account="acme", amount=40)
+    play(by_agent({("desk", "router"): [chosen("pay")], ("payments", "executor"): [pay]}))
+    run = world.start("desk")
+    assert not is_settled(run)
+    run = carry_all_on(run)
+    assert run.status == "waiting_runs"
+    request = world.pending(Run.objects.get(parent=run))
+    assert shape_run(run).pending_approvals == [request.pk]
+    assert list(pending_approvals(run)) == [request]
+    assert is_settled(run)
 
 
 @pytest.mark.req("RUN-8")

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from agents.actions import cancel_run, pause_run, resume_run
 from agents.decisions import decide
-from agents.exceptions import BadInput, UnknownAgent
+from agents.exceptions import BadInput, UnknownAgent, WrongState
 from agents.models import AgentVersion, Run
 from agents.providers.base import FailureKind, Finish, ModelFailure, ModelResponse, Usage
 from agents.providers.scripted import answer, call, say, together
@@ -192,6 +192,18 @@ def test_cancel_ends_a_waiting_run_and_what_it_asked(play: Play) -> None:
     assert world.calls(run) == [("pay", "cancelled")]
     with pytest.raises(AlreadyResolved):
         decide(approval_id=request.pk, actor=world.operator(), decision="approve", digest=request.digest)
+
+
+@pytest.mark.req("RUN-8")
+def test_a_run_that_is_to_end_can_be_neither_paused_nor_kept(play: Play) -> None:
+    play([call("pay", account="acme", amount=40)])
+    world.publish_agent()
+    run = world.carry_on(world.start())
+    cancel_run(run_id=run.pk, actor=world.operator())
+    with pytest.raises(WrongState, match="was cancelled and ends at its next step"):
+        pause_run(run_id=run.pk, actor=world.operator())
+    assert cancel_run(run_id=run.pk, actor=world.operator()).requested == "cancel"
+    assert world.carry_on(run).status == "cancelled"
 
 
 @pytest.mark.req("RUN-8")

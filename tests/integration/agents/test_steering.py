@@ -15,7 +15,7 @@ from agents.queries import plan_of
 from agents.runtime.recovery import sweep
 from agents.steering import steer_plan
 from approvals.access import Actor
-from approvals.exceptions import Invalid, NotAllowed
+from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed
 from approvals.models import Approval
 from tests import tools, world
 from tests.integration.agents.conftest import Play
@@ -72,6 +72,18 @@ class TestSteering:
         run = world.carry_on(run)
         assert (run.status, states(run)) == ("completed", ["done", "done", "skipped"])
         assert len(tools.effects()) == 1
+
+    @pytest.mark.req("APR-5")
+    def test_what_a_skipped_step_asks_is_asked_no_more(self, waiting: Run) -> None:
+        request = world.pending(waiting)
+        steer(waiting, "skip", 2)
+        request.refresh_from_db()
+        assert request.status == "cancelled"
+        with pytest.raises(AlreadyResolved):
+            decide(approval_id=request.pk, actor=world.operator(), decision="approve", digest=request.digest)
+        run = world.carry_on(waiting)
+        assert (run.status, states(run)) == ("completed", ["done", "skipped", "done"])
+        assert tools.effects() == []
 
     def test_a_step_that_is_done_is_done_again(self, waiting: Run) -> None:
         steer(waiting, "retry", 1)
