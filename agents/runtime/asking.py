@@ -4,6 +4,7 @@ Where an endpoint can't answer, the next of `fallback` is asked at once. Only wh
 next try (`ending.retry_or_fail`), without a worker. Each attempt is a span, and its tokens count, whatever came of it.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,8 +21,9 @@ from agents.providers.base import (
     ModelResponse,
     ToolSchema,
 )
-from agents.runtime.attempts import Heard, Tally, attempt
+from agents.runtime.attempts import Heard, Tally, attempt, is_late
 from agents.runtime.budgets import limits_of
+from agents.runtime.decide.limits import exceeded
 from agents.runtime.endpoints import in_order
 from agents.runtime.fitting import DoesNotFit, Fitted, fit, says_too_long
 from agents.runtime.prose import written_call
@@ -30,6 +32,7 @@ from agents.runtime.window import correction
 from traces.recorder import Recorded
 
 SHORTER_TIMES = (2, 4, 8)  # by how much shorter a prompt is tried that was refused for its length
+LEAST_SECONDS = 0.05  # that a call is given, however little is left
 SHORT_WAIT = 2.0  # s; an endpoint that asks for no more is waited for rather than replaced, once
 WRONG_IN_ITSELF = frozenset({400, 413, 422})  # HTTP: no other endpoint would take that request either
 BY_INTERFACE = (
@@ -77,7 +80,7 @@ class AskFailed(Exception):
         self.failure = failure
         self.spans: Sequence[Recorded] = tally.spans
         self.usage = tally.changes(run)  # changes of the run's row
-        self.waited_ms = round(tally.failed_ms)
+        self.waited_ms = 0 if over_limit else round(tally.failed_ms)
         self.role = role
         self.hand_over = hand_over
         self.over_limit = over_limit
@@ -207,13 +210,18 @@ def _first_answer(stretch: Stretch, tally: Tally, role: str, model: ModelRef, re
     """The answer of the first endpoint that gives one: as configured, or the cheapest first where money is short."""
     failures: list[ModelFailure] = []
     refused: Heard | None = None
+    late = False
     spent = float(stretch.run.cost_usd + tally.cost)
-    limit = limits_of(stretch.config, stretch.run).cost_usd
-    for number, (place, endpoint) in enumerate(in_order(model, spent=spent, limit=limit)):
+    limits = limits_of(stretch.config, stretch.run)
+    for number, (place, endpoint) in enumerate(in_order(model, spent=spent, limit=limits.cost_usd)):
+        left = max(limits.seconds - stretch.worked + tally.failed_ms / 1000, LEAST_SECONDS)
+        until = time.monotonic() + left if left < request.timeout else None
+        hurried = replace(request, timeout=left) if until else request
         try:
-            heard = attempt(stretch, tally, role, endpoint, request, place)
+            heard = attempt(stretch, tally, role, endpoint, hurried, place, until=until)
         except ModelFailure as failure:
             failures.append(failure)
+            late = late or is_late(failure, until)
             if refused is not None or _asks_no_other(failure, first=number == 0, run=stretch.run):
                 break
             continue
@@ -222,6 +230,9 @@ def _first_answer(stretch: Stretch, tally: Tally, role: str, model: ModelRef, re
         refused = heard
     if refused is not None:
         return refused
+    if late:
+        end = ModelFailure(FailureKind.TIMEOUT, exceeded(f"its {limits.seconds:g} s of work").reason)
+        raise AskFailed(end, stretch.run, tally, role=role, hand_over=True, over_limit=True)
     raise AskFailed(_together(failures), stretch.run, tally, role=role)
 
 

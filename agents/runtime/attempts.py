@@ -1,5 +1,6 @@
 """One call of one model endpoint for a run, accounted whatever came of it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from traces.models import SpanStatus
 from traces.recorder import CONTINUES, Recorded, record
 
 MAX_TOKENS = 100_000_000  # that one call can have used
+SLACK = 0.1  # s by which a client may give up early
 
 
 @dataclass(slots=True)
@@ -61,9 +63,20 @@ class Heard:
 
 
 def attempt(
-    stretch: Stretch, tally: Tally, role: str, endpoint: Endpoint, request: ModelRequest, place: int
+    stretch: Stretch,
+    tally: Tally,
+    role: str,
+    endpoint: Endpoint,
+    request: ModelRequest,
+    place: int,
+    *,
+    until: float | None = None,
 ) -> Heard:
-    """Ask one endpoint, the `place`th (from 0) of its role; the span goes to `tally`. Raises ModelFailure."""
+    """Ask one endpoint, the `place`th (from 0) of its role; the span goes to `tally`. Raises ModelFailure.
+
+    `until` (s, of the monotonic clock) is when the run's own time is up, where that is before the endpoint's: no
+    answer until then says nothing about it.
+    """
     request = replace(request, model=endpoint.model)
     draft = Draft(stretch.run.pk, step=stretch.steps[-1].seq + 1 if stretch.steps else 1)
     recorded = _begun(stretch, endpoint, request, role, place)
@@ -76,7 +89,7 @@ def attempt(
             recorded.span.attributes["server.address"] = host
         provider = resolve(endpoint.provider, base_url=endpoint.base_url)
         recorded.span.simulated = provider.simulated
-        with _admitted(f"{endpoint} at {host}" if host else "", seconds=request.timeout):
+        with _admitted(f"{endpoint} at {host}" if host else "", seconds=request.timeout, until=until):
             response = provider.complete(request, on_text=draft.add)
             if response.usage.total > MAX_TOKENS:
                 raise ModelFailure(
@@ -95,8 +108,13 @@ def attempt(
     return Heard(response, recorded)
 
 
+def is_late(failure: ModelFailure, until: float | None) -> bool:
+    """Whether the call was cut off because the run's time was up."""
+    return until is not None and failure.kind == FailureKind.TIMEOUT and time.monotonic() > until - SLACK
+
+
 @contextmanager
-def _admitted(endpoint: str, *, seconds: float) -> Iterator[None]:
+def _admitted(endpoint: str, *, seconds: float, until: float | None) -> Iterator[None]:
     """Make a call if the endpoint's breaker lets it out, and tell that what came of it. Raises ModelFailure.
 
     Answers that come from this process (no endpoint) have no breaker.
@@ -114,6 +132,8 @@ def _admitted(endpoint: str, *, seconds: float) -> Iterator[None]:
     try:
         yield
     except ModelFailure as failure:
+        if is_late(failure, until):
+            raise
         _tell(endpoint, breaker.report(endpoint, admission, failure), str(failure))
         raise
     _tell(endpoint, breaker.report(endpoint, admission, None), "It answers again.")

@@ -246,6 +246,11 @@ class Stretch:
         self.steps.append(step)
         return step
 
+    @property
+    def worked(self) -> float:
+        """The run's time at work so far, in s."""
+        return self.run.work_ms / 1000 + time.monotonic() - self.lap_from
+
     def lap(self) -> int:
         """The run's time at work with what passed since the last lap, in ms."""
         now = time.monotonic()

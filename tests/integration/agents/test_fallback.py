@@ -103,6 +103,40 @@ def test_the_next_endpoint_is_asked_at_once_in_its_own_format(
     assert simulators[1].url.endswith(answered.attributes["server.address"])
 
 
+@pytest.mark.req("RUN-6", "MOD-2")
+def test_a_model_is_waited_for_no_longer_than_the_run_may_work(
+    simulators: tuple[SimulatorServer, SimulatorServer],
+) -> None:
+    simulators[0].misbehave(Fault(kind=FaultKind.HANG, seconds=60), count=20)
+    executor = {"provider": "anthropic", "model": "claude-haiku-4-5", "timeout": 30, "stall": 30}
+    world.publish_agent(models={"executor": executor}, limits={"seconds": 1})
+    for _ in range(breaker.FAILURES + 1):  # it says nothing about the endpoint
+        run = world.carry_on(world.start())
+        assert run.status == "limit_exceeded"
+        assert run.reason == "The run used up its 1 s of work before the task was done."
+        assert attempts(run) == [("anthropic", "timeout")]
+        assert 1000 <= run.work_ms < 10_000
+    assert not Event.objects.filter(name="breaker.opened").exists()
+
+
+@pytest.mark.req("RUN-6", "MOD-4")
+def test_with_little_time_left_a_model_that_stalls_is_still_replaced(
+    simulators: tuple[SimulatorServer, SimulatorServer],
+) -> None:
+    simulators[0].misbehave(Fault(kind=FaultKind.HANG, seconds=60))
+    executor = {
+        "provider": "anthropic",
+        "model": "claude-haiku-4-5",
+        "timeout": 30,
+        "stall": 0.5,
+        "fallback": ["openai:gpt-4o"],
+    }
+    world.publish_agent(models={"executor": executor}, limits={"seconds": 20})
+    run = world.carry_on(world.start())
+    assert (run.status, run.output) == ("completed", "All is well.")
+    assert attempts(run)[:2] == [("anthropic", "timeout"), ("openai", "")]
+
+
 @pytest.mark.req("MOD-4")
 def test_a_conversation_goes_from_one_provider_to_the_other_and_back(
     simulators: tuple[SimulatorServer, SimulatorServer],
