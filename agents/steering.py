@@ -83,8 +83,9 @@ def _plan_looked_at(run: Run, action: str, number: int | None) -> int:
         return steps[at].seq
     states = {step.number: step.state for step in progress(steps)}
     if number not in states:
+        lacking = "say which by its number" if number is None else f"there is none numbered {number}"
         raise BadInput(
-            f"The plan has steps 1 to {len(states)}; there is none numbered {number}.",
+            f"The plan has steps 1 to {len(states)}; {lacking}.",
             errors=[{"path": ["number"], "message": "unknown"}],
         )
     if (action == SteeringKind.RETRY) != (states[number] in CLOSED):

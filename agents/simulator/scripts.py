@@ -117,6 +117,7 @@ class Script(_Strict):
     observer: Answered | None = None
     judge: Answered | None = None
     router: Answered | None = None
+    coordinator: Answered | None = None
     summariser: Spoken | None = None
 
     def turns(self, role: str) -> tuple[Turn, ...]:
@@ -137,7 +138,7 @@ class Script(_Strict):
         return self
 
 
-ROLES = ("planner", "executor", "observer", "judge", "router", "summariser")
+ROLES = ("planner", "executor", "observer", "judge", "router", "coordinator", "summariser")
 
 
 def parse_scripts(text: str, *, source: str) -> tuple[Script, ...]:

@@ -68,7 +68,8 @@ class Command(BaseCommand):
         seen = ""
         while True:
             if run.status != seen and not quiet:
-                self.stdout.write(f"{run.status}{': ' if run.reason else ''}{run.reason}")
+                why = "" if run.status == RunStatus.RUNNING else run.reason  # that is of its last wait
+                self.stdout.write(f"{run.status}{': ' if why else ''}{why}")
                 self.stdout.flush()
             if is_settled(run):
                 return run

@@ -267,3 +267,10 @@ def test_messages_that_anthropic_would_refuse_are_refused(body: dict[str, Any]) 
 def test_completions_that_openai_would_refuse_are_refused(body: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
         completions.read(body, run="")
+
+
+@pytest.mark.parametrize("role", ["planner", "observer", "judge", "router", "coordinator"])
+def test_each_role_that_answers_by_an_object_can_be_scripted(role: str) -> None:
+    text = f"[{{name: one, when: {{user: order}}, {role}: {{verdict: as written}}}}]"
+    turn = talk(("user", "order"), role=role, schema=SCHEMA)
+    assert play(turn, parse_scripts(text, source="test")).answer == {"verdict": "as written"}
