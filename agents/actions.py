@@ -19,7 +19,7 @@ from agents.runtime.children import resume_below
 from agents.runtime.dispatch import wake
 from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
-from agents.tools.registry import tools_of
+from agents.tools.registry import ask_sources, tools_of
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
 from approvals.digest import digest_of
 from approvals.exceptions import NotAllowed
@@ -166,6 +166,7 @@ def check_config(config: dict[str, Any]) -> AgentConfig:
         raise BadConfig(
             f"{where}: {errors[0]['message']}" if where else errors[0]["message"], errors=errors
         ) from error
+    ask_sources(parsed)
     granted = tools_of(parsed)
     for place, rule in enumerate(parsed.policy):
         if rule.tool and rule.tool not in granted:

@@ -10,6 +10,7 @@ from agents.config.memory import AnswerCache, Memory
 from agents.config.models import Degraded, Endpoint, ModelRef, Models
 from agents.config.patterns import Coordinator, FastPath, Link, Plan, Router
 from agents.config.strict import Strict
+from agents.config.tools import ToolRef
 from approvals.policy import Rule
 
 __all__ = [
@@ -40,20 +41,6 @@ MAX_TOOLS = 15
 Pattern = Literal["plan_execute", "react", "router", "coordinator", "chain"]
 
 
-class ToolRef(Strict):
-    """A tool that the agent is granted."""
-
-    python: str = Field(description="Dotted path of a function made a tool with @tool.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _kind(cls, value: Any) -> Any:
-        for kind in ("http", "openapi", "mcp"):
-            if isinstance(value, dict) and kind in value:
-                raise ValueError(f"tools of kind {kind!r} are not available in this version; use python.")
-        return value
-
-
 class AgentConfig(Strict):
     """All of an agent but its name."""
 
@@ -82,7 +69,7 @@ class AgentConfig(Strict):
     def _few(cls, value: tuple[ToolRef, ...]) -> tuple[ToolRef, ...]:
         if len(value) > MAX_TOOLS:
             raise ValueError(f"{len(value)} tools; at most {MAX_TOOLS}, better 5 to 7: split the agent.")
-        paths = [ref.python for ref in value]
+        paths = [ref.python for ref in value if ref.python]
         for path in paths:
             if paths.count(path) > 1:
                 raise ValueError(f"the tool {path} is named twice.")

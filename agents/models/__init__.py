@@ -3,9 +3,11 @@
 from agents.models.agent import Agent, AgentVersion
 from agents.models.call import ToolCall
 from agents.models.conversation import Conversation, Message
+from agents.models.credential import Credential
 from agents.models.memory import CachedAnswer, Memory, MemoryKind, Note, StoredResult
 from agents.models.price import Price
 from agents.models.run import Run
+from agents.models.source import PinnedTool, ToolSource
 from agents.models.steering import Steering, SteeringKind
 from agents.models.step import Step, StepKind
 
@@ -14,10 +16,12 @@ __all__ = [
     "AgentVersion",
     "CachedAnswer",
     "Conversation",
+    "Credential",
     "Memory",
     "MemoryKind",
     "Message",
     "Note",
+    "PinnedTool",
     "Price",
     "Run",
     "Steering",
@@ -26,4 +30,5 @@ __all__ = [
     "StepKind",
     "StoredResult",
     "ToolCall",
+    "ToolSource",
 ]

@@ -17,6 +17,8 @@ def known_tools() -> dict[str, Tool]:
     found = dict(_of_examples())
     for config in Agent.objects.exclude(live_version=None).values_list("live_version__config", flat=True):
         for reference in config.get("tools", []):
+            if "python" not in reference:
+                continue
             try:
                 found[reference["python"]] = load_tool(reference["python"])
             except BadConfig:

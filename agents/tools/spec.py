@@ -68,7 +68,7 @@ class Tool:
     description: str
     parameters: dict[str, Any]  # JSON Schema of the arguments
     run: Callable[[ToolContext, dict[str, Any]], Any]  # validated arguments in, JSON-able data out
-    source: str  # python:<dotted path>, built-in:<name>
+    source: str  # python:<dotted path>, http:<address>, openapi:<address>, mcp:<server>, built-in:<name>
     digest: str  # of the definition: a changed one is another tool to an approval
     category: Category = Category.LOOKUP
     effect: Effect = Effect.IRREVERSIBLE
@@ -88,6 +88,8 @@ class Tool:
     title: Callable[[dict[str, Any]], str] | None = None  # the action in words
     check: Callable[[ToolContext, dict[str, Any]], None] | None = None  # raises ValueError, NotFound, Denied
     preview: Callable[[ToolContext, dict[str, Any]], Preview] | None = None
+    suspended: str = ""  # why it may not be called until somebody has looked, in words
+    undo: tuple[str, dict[str, Any]] | None = None  # the tool that takes a call back, and its arguments
 
     @property
     def built_in(self) -> bool:

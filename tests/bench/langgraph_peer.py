@@ -62,7 +62,7 @@ class LangGraph:
 
     async def _invoke(self, run: str, given: Any) -> None:
         thread = {"configurable": {"thread_id": run}}
-        await self.graph.ainvoke(given, thread, durability="sync")
+        await self.graph.ainvoke(given, thread, durability="sync")  # type: ignore[call-overload]
 
     async def _model(self, state: State) -> dict[str, Any]:
         if state["seconds"]:
