@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = environment.home()
 
 SECRET_KEY = environment.secret_key(HOME)
+# Older keys, with which sessions, links and stored credentials can still be read.
+SECRET_KEY_FALLBACKS = environment.listed("SECRET_KEY_FALLBACKS", [])
 DEBUG = os.environ.get("DEBUG") == "1"
 BASE_URL = environment.base_url(HOME)
 ALLOWED_HOSTS = environment.listed("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
