@@ -55,7 +55,7 @@ def reveal(name: str, *, host: str = "", now: datetime | None = None) -> Secret:
     if host and row.hosts and host.lower() not in row.hosts:
         raise ToolFailure(f"The credential {name} may not be sent to {host}.")
     try:
-        value = sealing.unseal(row.sealed)
+        value = sealing.unseal(bytes(row.sealed))
     except sealing.Unreadable as error:
         raise ToolFailure(f"The credential {name} can't be read. {error}") from error
     if row.last_used_at is None or row.last_used_at <= now - USED_EVERY:

@@ -1,6 +1,6 @@
 """The configuration of an agent, as it stands in an agent file and in a published version."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
