@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from agents.config import AgentConfig
+from agents.config import MAX_TOOLS, AgentConfig
 from agents.config.tools import ToolRef
 from agents.exceptions import BadConfig
 from agents.memory.scratchpad import SCRATCHPAD
@@ -58,6 +58,11 @@ def tools_of(config: AgentConfig) -> dict[str, Tool]:
             message = f"Two tools are called {found.name!r}: {tools[found.name].source} and {found.source}."
             raise BadConfig(message, errors=[{"path": path, "message": message}])
         tools[found.name] = found
+    if config.pattern != "gateway" and len(config.tools) and len(tools) > MAX_TOOLS + len(SCRATCHPAD):
+        message = (
+            f"{len(tools)} tools; at most {MAX_TOOLS}, better 5 to 7: include fewer, or split the agent."
+        )
+        raise BadConfig(message, errors=[{"path": ["tools"], "message": message}])
     return tools
 
 
