@@ -45,7 +45,8 @@ def test_an_effect_waits_for_a_person_and_goes_on_in_a_worker(version: AgentVers
     run = call(version, "pay", account="acme", amount=5)
     assert run.status == "waiting_approval"
     request = world.pending(run)
-    assert request.requested_by is not None and request.requested_by.username == "robot"
+    assert request.requested_by is not None
+    assert request.requested_by.username == "robot"
 
     decide(
         approval_id=request.pk,
@@ -60,7 +61,8 @@ def test_an_effect_waits_for_a_person_and_goes_on_in_a_worker(version: AgentVers
 
     assert run.status == "completed"
     result = call_of(run).result or {}
-    assert result["type"] == "success" and "amount from 5 to 4" in result["edited"]
+    assert result["type"] == "success"
+    assert "amount from 5 to 4" in result["edited"]
 
 
 def test_denied_is_cancelled_and_says_why(version: AgentVersion) -> None:
@@ -109,7 +111,8 @@ def test_a_result_that_nobody_heard_is_told_again_and_then_it_is_another_call(ve
     world.carry_on_approved(run)
 
     unheard = call(version, "pay", account="acme", amount=5)
-    assert unheard.pk == run.pk and unheard.status == "completed"
+    assert unheard.pk == run.pk
+    assert unheard.status == "completed"
     note_heard(unheard)
     assert call(version, "pay", account="acme", amount=5).pk != run.pk
 
@@ -130,7 +133,8 @@ def test_a_key_makes_one_call_of_many(version: AgentVersion) -> None:
     for thread in threads:
         thread.join()
 
-    assert len(runs) == 6 and len({run.pk for run in runs}) == 1
+    assert len(runs) == 6
+    assert len({run.pk for run in runs}) == 1
     assert ToolCall.objects.count() == Approval.objects.count() == 1
     with pytest.raises(WrongState, match="order-7"):
         call(version, "pay", "order-7", account="acme", amount=6)
