@@ -170,6 +170,8 @@ def title_of(step: Step) -> str:
             return "Its answer was stopped: it states what nothing bears out"
         case StepKind.MESSAGE:
             return f"{payload.get('by') or 'Somebody'} said something to it"
+        case StepKind.CALL:
+            return "Another program called a tool" if payload.get("via") else "A call without a model"
         case StepKind.STEER:
             return f"{_who(payload.get('by', ''))} changed the plan: {payload.get('action', '')}"
     return str(step.kind)
