@@ -29,31 +29,44 @@ class Rate:
     """How a token stands in this minute; `reset` is in s."""
 
     limit: int
-    remaining: int
+    left: int  # below 0: there were too many
     reset: int
+
+    @property
+    def is_over(self) -> bool:
+        return self.left < 0
+
+    @property
+    def words(self) -> str:
+        return (
+            f"This token made {self.limit:,} requests within a minute, the most it may:"
+            f" come again in {self.reset} s."
+        )
 
 
 def take(request: HttpRequest, token: ApiToken) -> None:
-    """Count a request of this token. Raises Problem where there were too many.
+    """Count a request of this token. Raises Problem where there were too many."""
+    rate = count(token)
+    if rate is None:
+        return
+    setattr(request, _RATE, rate)
+    if rate.is_over:
+        raise Problem(429, "rate_limited", rate.words, retry_after=rate.reset)
 
-    While Valkey is away nobody can count for all servers, and whoever comes is let in.
+
+def count(token: ApiToken) -> Rate | None:
+    """How the token stands with one request more.
+
+    None while Valkey is away: then nobody can count for all servers, and whoever comes is let in.
     """
     try:
         counted = valkey().eval(COUNT, 1, f"gatehouse:api:{token.pk}", str(MINUTE_MS))
     except Away as error:
         log.warning("rate.away", error=str(error))
-        return
-    count, left_ms = (int(number) for number in counted)
+        return None
+    requests, left_ms = (int(number) for number in counted)
     reset = max(1, math.ceil(left_ms / 1000))
-    setattr(request, _RATE, Rate(settings.API_RATE, max(0, settings.API_RATE - count), reset))
-    if count > settings.API_RATE:
-        raise Problem(
-            429,
-            "rate_limited",
-            f"This token made {settings.API_RATE:,} requests within a minute, the most it may:"
-            f" come again in {reset} s.",
-            retry_after=reset,
-        )
+    return Rate(settings.API_RATE, settings.API_RATE - requests, reset)
 
 
 def tell(request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -61,6 +74,6 @@ def tell(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     rate = getattr(request, _RATE, None)
     if isinstance(rate, Rate):
         response["RateLimit-Limit"] = str(rate.limit)
-        response["RateLimit-Remaining"] = str(rate.remaining)
+        response["RateLimit-Remaining"] = str(max(0, rate.left))
         response["RateLimit-Reset"] = str(rate.reset)
     return response

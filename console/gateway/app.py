@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import structlog
-from asgiref.sync import sync_to_async
-from django.db import Error, connection
+from django.db import Error
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from agents.direct import note_heard
-from console.gateway.caller import STATE, Caller, caller_of
+from console.gateway.caller import STATE, Caller, Refused, caller_of
 from console.gateway.server import server
+from console.gateway.threads import in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +50,12 @@ class Gateway:
         """One request."""
         header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         try:
-            caller = await _in_thread(caller_of)(header.decode("latin-1"))
+            caller = await in_thread(caller_of, header.decode("latin-1"))
         except Error:
             await _refuse(send, 503, "The database does not answer; try again.")
+            return
+        except Refused as refused:
+            await _refuse(send, refused.status, str(refused), retry_after=refused.retry_after)
             return
         if caller is None:
             await _refuse(send, 401, "No token, or one that is unknown, expired or revoked.", challenge=True)
@@ -74,7 +77,7 @@ class Gateway:
         await sessions.handle_request(scope, line.receive, line.send)
         if line.arrived:
             for run in caller.told:
-                await _in_thread(note_heard)(run)
+                await in_thread(note_heard, run)
 
 
 class _Line:
@@ -100,23 +103,15 @@ class _Line:
             self._sent = True
 
 
-def _in_thread(work: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """`work`, which reads the database, in a thread that gives its connection back."""
-
-    def run(*args: Any) -> Any:
-        try:
-            return work(*args)
-        finally:
-            connection.close()
-
-    return sync_to_async(run, thread_sensitive=False)
-
-
-async def _refuse(send: Send, status: int, detail: str, *, challenge: bool = False) -> None:
+async def _refuse(
+    send: Send, status: int, detail: str, *, challenge: bool = False, retry_after: int = 0
+) -> None:
     body = json.dumps({"type": "about:blank", "status": status, "detail": detail}).encode()
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
     if challenge:
         headers.append((b"www-authenticate", CHALLENGE.encode()))
+    if retry_after:
+        headers.append((b"retry-after", str(retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

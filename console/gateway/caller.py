@@ -10,7 +10,8 @@ from agents.runtime.versions import version_of
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
 from approvals.access import Actor
-from console.people.tokens import actor_of_token, token_row
+from console.api import rates
+from console.people.tokens import actor_of_token, agent_of, scopes_of, token_row
 
 STATE = "gatehouse.caller"  # where a request's caller stands in its scope
 
@@ -21,6 +22,7 @@ class Caller:
 
     actor: Actor
     agent: str = ""  # by whose grants and policy its calls are judged
+    scopes: frozenset[str] = frozenset()
     told: list[Run] = field(default_factory=list)  # whose results this request's answer holds
 
     @property
@@ -41,8 +43,23 @@ class Caller:
         return {name: tool for name, tool in granted.items() if not tool.suspended and not tool.built_in}
 
 
+class Refused(Exception):
+    """A token that is good, and not for this, or not now."""
+
+    def __init__(self, status: int, message: str, *, retry_after: int = 0) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
+
+
 def caller_of(authorization: str) -> Caller | None:
-    """Who sent this header; None without a token that is good."""
+    """Who sent this header; None without a token that is good. Raises Refused."""
     scheme, _, token = authorization.partition(" ")
     row = token_row(token.strip(), now=timezone.now()) if scheme.lower() == "bearer" else None
-    return Caller(actor_of_token(row), row.agent) if row is not None else None
+    if row is None:
+        return None
+    rate, scopes = rates.count(row), frozenset(scopes_of(row))
+    if rate is not None and rate.is_over:
+        raise Refused(429, rate.words, retry_after=rate.reset)
+    if "mcp" not in scopes:
+        raise Refused(403, "This token lacks the scope 'mcp' (use the MCP gateway): make one that has it.")
+    return Caller(actor_of_token(row), agent_of(row), scopes)

@@ -1,7 +1,7 @@
 """The gateway's own tools: ask for an approval, start a run, and hear what became of either."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -110,11 +110,19 @@ async def get_run(caller: Caller, ref: RunRef) -> CallToolResult:
     return told(await in_thread(shape))
 
 
-OWN: Mapping[str, tuple[type[BaseModel], Callable[[Caller, Any], Awaitable[CallToolResult]], bool]] = {
-    "request_approval": (ApprovalIn, request_approval, False),
-    "get_approval": (ApprovalRef, get_approval, True),
-    "start_run": (RunIn, start_run, False),
-    "get_run": (RunRef, get_run, True),
+class Own(NamedTuple):
+    """One of the own tools."""
+
+    model: type[BaseModel]
+    work: Callable[[Caller, Any], Awaitable[CallToolResult]]
+    scope: str = ""  # that the token must have beside mcp; what came of its own calls it may always ask
+
+
+OWN: Mapping[str, Own] = {
+    "request_approval": Own(ApprovalIn, request_approval, "ask"),
+    "get_approval": Own(ApprovalRef, get_approval),
+    "start_run": Own(RunIn, start_run, "run"),
+    "get_run": Own(RunRef, get_run),
 }
 NAMES = frozenset(OWN)
 
@@ -124,19 +132,24 @@ def listed(caller: Caller) -> list[ListedTool]:
     return [
         ListedTool(
             name=name,
-            description=" ".join((work.__doc__ or "").split()),
-            input_schema=model.model_json_schema(),
-            annotations=ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=False),
+            description=" ".join((own.work.__doc__ or "").split()),
+            input_schema=own.model.model_json_schema(),
+            annotations=ToolAnnotations(
+                read_only_hint=not own.scope, destructive_hint=False, open_world_hint=False
+            ),
         )
-        for name, (model, work, reads) in OWN.items()
+        for name, own in OWN.items()
+        if not own.scope or own.scope in caller.scopes
     ]
 
 
 async def call(caller: Caller, name: str, arguments: dict[str, Any]) -> CallToolResult:
     """What one of them answers."""
-    model, work, _ = OWN[name]
+    own = OWN[name]
+    if own.scope and own.scope not in caller.scopes:
+        return refused(f"This token lacks the scope {own.scope!r}: {name} is not for it.")
     try:
-        return await work(caller, model.model_validate(arguments))
+        return await own.work(caller, own.model.model_validate(arguments))
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"

@@ -211,6 +211,34 @@ def test_no_token_no_entry(url: str, token: str) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_scopes_and_rates_hold(url: str, token: str, settings: Any) -> None:
+    robot = world.person("robot", "service")
+
+    def scoped(*scopes: str) -> str:
+        return make_token(user=robot, role="service", scopes=scopes, agent="door", now=timezone.now())
+
+    def status(of: str) -> httpx2.Response:
+        with httpx2.Client(trust_env=False) as http:
+            return http.post(f"{url}/mcp", json={}, headers={"Authorization": f"Bearer {of}"})
+
+    assert status(scoped("read")).status_code == 403
+    names = using(url, scoped("mcp"), _names)
+    assert "pay" in names
+    assert "get_approval" in names
+    assert not {"start_run", "request_approval"} & names
+    assert "lacks the scope 'run'" in text_of(call(url, scoped("mcp"), "start_run", agent="a", input="b"))
+    settings.API_RATE = 1
+    busy = scoped("mcp")
+    status(busy)
+    refused = status(busy)
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+
+
+async def _names(it: Client) -> set[str]:
+    return {tool.name for tool in (await it.list_tools()).tools}
+
+
 def test_fifty_clients_at_once(url: str, token: str) -> None:
     async def all_of_them() -> list[Any]:
         async def one() -> Any:
