@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -55,7 +56,7 @@ def gateway(driver: Driver, calls: int) -> dict[str, Any]:
         times = asyncio.run(_measure(f"{upstream}/mcp", f"{here}/mcp", token, calls))
     finally:
         for child in processes:
-            stop_child(child, seconds=5)
+            stop_child(child, by=signal.SIGTERM, seconds=5)
     told = {name: spread(values) for name, values in times.items()}
     added = {key: round(told["gateway"][key] - told["direct"][key], 2) for key in ("p50", "p95")}
     return {"calls": calls, "ms": told, "added_ms": added}
