@@ -53,6 +53,10 @@ def start_run(
         known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
         raise UnknownAgent(f"There is no agent {agent!r}. Agents: {known}.")
     version = version_of(live)
+    if version.parsed.pattern == "gateway":
+        raise BadInput(
+            f"{agent} is a gateway, which asks no model: other programs call its tools through /mcp."
+        )
     _check_input(version, input)
     now, subject, conversation = timezone.now(), storable(subject or {}), storable(conversation)
     with transaction.atomic():

@@ -160,7 +160,9 @@ def as_duration(seconds: int) -> str:
 
 
 def _short(config: dict[str, Any]) -> dict[str, Any]:
-    short = config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
+    short = config
+    if "models" in config:
+        short = config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
     if "seconds" in config.get("limits", {}):
         short["limits"] = config["limits"] | {"seconds": as_duration(config["limits"]["seconds"])}
     if "policy" in config:

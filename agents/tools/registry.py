@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from agents.config import AgentConfig
+from agents.config import MAX_TOOLS, AgentConfig
 from agents.config.tools import ToolRef
 from agents.exceptions import BadConfig, require_none
 from agents.memory.scratchpad import SCRATCHPAD
@@ -75,6 +75,11 @@ def tools_of(config: AgentConfig) -> dict[str, Tool]:
             else:
                 tools[tool.name] = tool
                 named.append((place, reference, tool))
+    if config.pattern != "gateway" and len(named) > MAX_TOOLS:
+        message = (
+            f"{len(named)} tools; at most {MAX_TOOLS}, better 5 to 7: include fewer, or split the agent."
+        )
+        wrong.append({"path": ["tools"], "message": message})
     require_none(wrong)
     for place, reference, tool in named:
         stated = not reference.python

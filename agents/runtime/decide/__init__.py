@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agents.runtime.decide import chain, coordinator, plan_execute, react, router
+from agents.runtime.decide import chain, coordinator, direct, plan_execute, react, router
 from agents.runtime.decide.actions import (
     Action,
     Aggregate,
@@ -86,6 +86,7 @@ PATTERNS: dict[str, Callable[[Snapshot], Action]] = {
     "router": router.after,
     "coordinator": coordinator.after,
     "chain": chain.after,
+    "direct": direct.after,
 }
 
 
