@@ -19,7 +19,6 @@ from traces.storable import storable
 WIDTH = 100  # of a line, where a file is written
 _NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,63}\Z")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-_UNKNOWN_KEY = re.compile(r"\Aunknown key '([^']*)'")
 
 Place = tuple[str | int, ...]
 
@@ -192,12 +191,9 @@ def _located(error: BadConfig, lines: dict[Place, int], source: str) -> str:
     """Each mistake on a line of its own, as compilers write them."""
     if not error.errors:
         return f"{source}: {error}"
-    told = []
+    told: list[str] = []
     for mistake in error.errors:
-        place: Place = tuple(mistake["path"])
-        if unknown := _UNKNOWN_KEY.match(mistake["message"]):
-            place = (*place, unknown[1])
-        known = place
+        place = known = tuple(mistake["path"])
         while known and known not in lines:
             known = known[:-1]
         where = ".".join(str(part) for part in place)

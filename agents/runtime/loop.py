@@ -29,6 +29,7 @@ from agents.runtime import (
     remembering,
     replanning,
     routing,
+    sequence,
     settling,
     summarising,
     turns,
@@ -41,6 +42,7 @@ from agents.runtime.decide import (
     Ask,
     AskPlan,
     CallModel,
+    CallNext,
     Conclude,
     Delegate,
     DropSteps,
@@ -131,6 +133,8 @@ def _perform(stretch: Stretch, action: Action) -> None:
             remembering.recall(stretch)
         case Summarise():
             summarising.summarise(stretch)
+        case CallNext():
+            sequence.call_next(stretch)
         case Judge():
             judging.judge_all(stretch)
         case Settle(call):

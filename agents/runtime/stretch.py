@@ -221,7 +221,9 @@ class Stretch:
             answered_before=answered_before,
             given_answer=given_answer,
             overfull=not self.is_direct and bool(fold_until(self.config, self.steps, self.calls)),
-            loop=loop_of(
+            loop=""
+            if self.is_direct
+            else loop_of(
                 self.steps,
                 self.calls,
                 repeats=limits.repeats,
