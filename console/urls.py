@@ -5,6 +5,7 @@ from django.urls import path
 
 from console.api.service import api
 from console.views import breaker, undoing
+from console.views.connect import connect
 from console.views.decision import decision, edit, preview
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
@@ -47,6 +48,7 @@ urlpatterns = [
     path("traces", traces, name="traces"),
     path("traces/<str:trace_id>", trace, name="trace"),
     path("traces/<str:trace_id>/spans/<str:span_id>", span, name="span"),
+    path("connect", connect, name="connect"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]
