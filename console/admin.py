@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from approvals.access import PEOPLE, ROLES, SERVICE
 from console.models import ApiToken
-from console.people.tokens import revoke_tokens
+from console.people.tokens import revoke_tokens, scopes_of
 from traces.admin import ReadOnly
 from traces.recorder import record
 
@@ -114,14 +114,24 @@ class GroupAdmin(ReadOnly, BaseGroupAdmin, ModelAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnly, ModelAdmin):
-    """Tokens; `python manage.py token create` makes them and shows them, once."""
+    """Tokens; the page Connect and `python manage.py token create` make them and show them, once."""
 
-    list_display = ("shown", "user", "role", "scope_names", "created_at", "last_used_at", "revoked_at")
+    list_display = (
+        "shown",
+        "user",
+        "role",
+        "agent",
+        "scope_names",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
     list_select_related = ("user",)
     list_filter = ("role",)
     list_before_template = "admin/console/apitoken/_how.html"
     search_fields = ("prefix", "user__username")
-    fields = ("shown", "user", "role", "scope_names", "created_at", "last_used_at", "revoked_at")
+    fields = list_display
     readonly_fields = ("shown", "scope_names")
     actions = ("revoke",)
 
@@ -139,4 +149,4 @@ class ApiTokenAdmin(ReadOnly, ModelAdmin):
     @admin.display(description="Scopes")
     def scope_names(self, token: ApiToken) -> str:
         """By name."""
-        return ", ".join(token.scopes) or "none"
+        return ", ".join(scopes_of(token)) if token.scopes else "all that its role may"

@@ -222,6 +222,13 @@ class Card:
     def run(self) -> Run | None:
         return Run.objects.filter(pk=self.approval.run_id).first() if self.approval.run_id else None
 
+    @property
+    def door(self) -> str:
+        """By which door another program's request came: gateway or api; empty for what works here."""
+        if self.run is not None:
+            return "gateway" if self.run.metadata.get("via") == "mcp" else ""
+        return "api" if self.approval.requested_by_id and not self.approval.run_id else ""
+
     @cached_property
     def call(self) -> ToolCall | None:
         """The call that waited for this, with what became of it."""

@@ -8,9 +8,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
 # Gatehouse: from here
-gatehouse = httpx.Client(
-    base_url="http://127.0.0.1:8000/api/v1", headers={"Authorization": "Bearer gth_..."}, timeout=90
-)
+URL, TOKEN = "http://127.0.0.1:8000/api/v1", "gth_..."
+gatehouse = httpx.Client(base_url=URL, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=90)
 
 
 def needs_approval(function):
