@@ -168,6 +168,8 @@ COST_FLOOR_USD = float(os.environ.get("GATEHOUSE_COST_FLOOR_USD", "10"))
 APPROVAL_USE_SECONDS = 3600
 # How long an operator has to decide where the rule does not say (s); then the call expires, which denies it.
 APPROVAL_SECONDS = 24 * 3600
+# Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.
+EGRESS = environment.listed("GATEHOUSE_EGRESS", ["https://*"])
 
 UNFOLD = {
     "SITE_TITLE": "Gatehouse",
