@@ -33,10 +33,12 @@ def load_tool(path: str) -> Tool:
 
 
 def ask_sources(config: AgentConfig) -> None:
-    """Ask the servers and documents that were never asked what tools they have. Raises BadConfig."""
+    """Check what tools reach for, and ask servers and documents that were never asked. Raises BadConfig."""
     for place, reference in enumerate(config.tools):
         with_place = ["tools", place, reference.kind]
-        if reference.openapi:
+        if reference.http:
+            _at(with_place, lambda ref=reference.http: http.check(ref))  # type: ignore[misc]
+        elif reference.openapi:
             _at(with_place, lambda ref=reference.openapi: openapi.ask(ref))  # type: ignore[misc]
         elif reference.mcp:
             _at(with_place, lambda ref=reference.mcp: mcp.ask(ref))  # type: ignore[misc]
