@@ -51,7 +51,8 @@ class Outgoing:
     url: str
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes | None = None  # JSON
+    content: bytes | None = None
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _send(
     place = egress.require(outgoing.url)
     headers, query = _with_credentials(outgoing, access, place.host, secrets)
     if outgoing.content is not None:
-        headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = outgoing.content_type
     if outgoing.method not in ("GET", "HEAD"):
         headers[IDEMPOTENCY_KEY] = context.idempotency_key
     if not connection.in_atomic_block:

@@ -8,6 +8,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from agents.exceptions import BadConfig
+from approvals.digest import digest_of
+from approvals.exceptions import Invalid
 
 DATA = frozenset({"default", "const", "enum", "example", "examples"})  # what stands there is no schema
 
@@ -23,13 +25,15 @@ def require_sound(schema: dict[str, Any], *, what: str) -> None:
     except SchemaError as error:
         where = ".".join(str(part) for part in error.absolute_path)
         raise BadConfig(f"{what}: this is no JSON Schema: {where}: {error.message[:300]}.") from error
+    try:
+        digest_of(schema)
+    except Invalid as error:
+        raise BadConfig(f"{what}: {error}") from error
     for reference in references(schema):
         try:
-            found = reference.startswith("#") and isinstance(at(schema, reference), (dict, bool))
-        except LookupError:
-            found = False
-        if not found:
-            raise BadConfig(f"{what}: {reference!r} leads to nothing within the schema.")
+            at(schema, reference)
+        except LookupError as error:
+            raise BadConfig(f"{what}: it has {error}.") from error
 
 
 def references(schema: Any) -> Iterator[str]:
@@ -51,10 +55,11 @@ def references(schema: Any) -> Iterator[str]:
 def at(document: Any, reference: str) -> Any:
     """What a reference within a document (#/a/b) leads to. Raises LookupError."""
     found = document
-    for part in reference.removeprefix("#").split("/")[1:]:
-        key = unquote(part).replace("~1", "/").replace("~0", "~")
-        try:
+    try:
+        first, *parts = reference.split("/")
+        for part in parts if first == "#" else ["", first]:
+            key = unquote(part).replace("~1", "/").replace("~0", "~")
             found = found[int(key)] if isinstance(found, list) else found[key]
-        except (TypeError, ValueError) as error:
-            raise LookupError(reference) from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise LookupError(f"the reference {reference[:100]!r}, which leads to nothing") from error
     return found

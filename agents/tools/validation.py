@@ -8,6 +8,8 @@ from typing import Any
 import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
 
 from agents.tools.calling import within
 from agents.tools.results import Denied, ToolFailure
@@ -40,7 +42,14 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
                 }
             ]
         )
-    errors = [_readable(error) for error in Draft202012Validator(tool.parameters).iter_errors(arguments)]
+    # Without the registry it would fetch what a schema of outsiders refers to, from wherever that is.
+    validator = Draft202012Validator(tool.parameters, registry=EMPTY_REGISTRY)
+    try:
+        errors = [_readable(error) for error in validator.iter_errors(arguments)]
+    except Unresolvable as error:
+        raise BadArguments(
+            [{"path": [], "message": f"the schema of {tool.name} is broken: {error}"}]
+        ) from error
     if errors:
         raise BadArguments(errors)
     check = tool.check
