@@ -17,7 +17,7 @@ from traces.storable import storable
 
 MAX_BYTES = 20_000_000
 MAX_NODES, MAX_DEPTH = 1_000_000, 100  # after aliases are written out
-SECONDS = 60.0
+SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class Schemas:
             return converted
         if isinstance(converted.get("type"), str):
             converted["type"] = [converted["type"], "null"]
-            if "enum" in converted and None not in converted["enum"]:
+            if isinstance(converted.get("enum"), list) and None not in converted["enum"]:
                 converted["enum"] = [*converted["enum"], None]
             return converted
         return {"anyOf": [converted, {"type": "null"}]}

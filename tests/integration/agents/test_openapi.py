@@ -1,6 +1,7 @@
 """Operations of an OpenAPI document as tools: picked, pinned, called; and a document that lies gains nothing."""
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from io import StringIO
@@ -20,8 +21,10 @@ from agents.tools import Effect, Tool, ToolContext, ToolFailure, openapi
 from agents.tools.openapi.document import parse
 from agents.tools.openapi.operations import definitions
 from agents.tools.pins import Definition, accept
+from agents.tools.schemas import require_sound
 from agents.tools.spec import Category
 from agents.tools.validation import BadArguments, validate
+from approvals.digest import digest_of
 from tests import world
 from tests.integration.agents.conftest import Play
 from tests.leaks import tables_with
@@ -359,6 +362,43 @@ paths:
     assert found.parameters["properties"]["state"]["enum"] == ["on", "off", "no"]
     assert found.parameters["properties"]["since"]["default"] == "2020-01-01"
     assert found.parameters["required"] == ["state"]
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    7,
+    -1.5,
+    "",
+    "#/",
+    "#/paths",
+    "{x}",
+    [],
+    [[]],
+    {},
+    {"$ref": 1},
+    {"$ref": "#/components"},
+]
+
+
+def test_no_document_breaks_the_reader() -> None:
+    chance = random.Random(4)
+
+    def mutated(node: Any) -> Any:
+        if chance.random() < 0.04:
+            return chance.choice(ODD)
+        if isinstance(node, dict):
+            return {key: mutated(value) for key, value in node.items()}
+        return [mutated(value) for value in node] if isinstance(node, list) else node
+
+    for version in ("3.0.3", "3.1.0"):
+        for _ in range(40):
+            for definition in _definitions(
+                {key: mutated(value) for key, value in document().items()} | {"openapi": version}
+            ):
+                digest_of(definition.stored())
+                if not definition.hints["unsupported"]:
+                    require_sound(definition.parameters, what=definition.name)
 
 
 def _definitions(data: dict[str, Any]) -> list[Definition]:
