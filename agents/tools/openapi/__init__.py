@@ -80,7 +80,7 @@ def _list(spec: OpenApi) -> None:
         kind=ToolSource.Kind.OPENAPI,
         key=key_of(spec),
         name=document.title,
-        place=spec.url,
+        place=str(httpx2.URL(spec.url).copy_with(query=None)),
         definitions=found,
         now=timezone.now(),
     )

@@ -239,6 +239,17 @@ def test_every_redirect_is_checked_and_takes_no_secret_to_another_host(settings:
             assert not any("cookie" in headers for _, _, headers in seen)
 
 
+def test_names_of_this_machine_are_refused_as_the_system_resolves_them(settings: Any) -> None:
+    seen: list[str] = []
+    with serving(lambda handler: seen.append(handler.path)) as port:
+        settings.EGRESS = [f"http://*:{port}", "https://*"]
+        with egress.client() as client:
+            for host in ("localhost", "LOCALHOST", "127.0.0.1", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]"):
+                with pytest.raises(EgressRefused, match="loopback|unspecified"):
+                    client.get(f"http://{host}:{port}/")
+    assert not seen
+
+
 def test_proxies_of_the_environment_are_ignored(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
