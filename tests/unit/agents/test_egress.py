@@ -245,7 +245,7 @@ def test_names_of_this_machine_are_refused_as_the_system_resolves_them(settings:
         settings.EGRESS = [f"http://*:{port}", "https://*"]
         with egress.client() as client:
             for host in ("localhost", "LOCALHOST", "127.0.0.1", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]"):
-                with pytest.raises(EgressRefused, match="loopback|unspecified"):
+                with pytest.raises(EgressRefused, match=r"loopback|unspecified"):
                     client.get(f"http://{host}:{port}/")
     assert not seen
 
