@@ -151,7 +151,7 @@ def _send(
             extensions={"trace": trace},
         )
         with patient(timeout=timeout):
-            response = egress.send(client, request)
+            response = egress.send(client, request) if reads else client.send(request, stream=True)
             try:
                 body, unread = b"".join(response.iter_raw()), ""
             except egress.Unread as error:

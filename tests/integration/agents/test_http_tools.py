@@ -203,6 +203,15 @@ def test_replies_are_typed_failures(
     assert len(shop.seen) == 1
 
 
+def test_an_effect_follows_no_redirect_even_where_it_is_a_get(shop: Shop) -> None:
+    shop.says("/x", 302, Location="/there")
+    assert perform({}, url=f"{shop.url}/x", effect="read") == {"done": True}
+    for method in ("GET", "DELETE"):
+        with pytest.raises(UnknownOutcome, match="leads to /there"):
+            perform({}, url=f"{shop.url}/x", method=method)
+    assert [seen.path for seen in shop.seen] == ["/x", "/there", "/x", "/x"]
+
+
 def test_a_read_that_the_server_broke_off_may_be_tried_again(shop: Shop) -> None:
     shop.says("/x", 500)
     for method in ("GET", "POST"):
