@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from django.test import Client as Browser
 from django.utils import timezone
 from mcp import Client
 
@@ -200,6 +201,31 @@ def test_a_program_asks_for_its_own_tools(url: str, token: str) -> None:
     told = call(url, token, "get_approval", approval_id=str(approval.pk)).structured_content
 
     assert (told["status"], told["arguments"]) == ("approved", {"amount": 3})
+
+
+def test_the_pages_of_a_call_say_who_asked_by_which_door_and_that_no_model_took_part(
+    url: str, token: str
+) -> None:
+    meta = {**NOW, "gatehouse/reason": "The invoice is due."}
+    told = call(url, token, "pay", meta=meta, account="acme", amount=5).structured_content
+    browser = Browser()
+    browser.force_login(world.operator().user)
+
+    card, run, queue = (
+        browser.get(path).content.decode()
+        for path in (f"/inbox/{told['approval_id']}", f"/runs/{told['run_id']}", "/inbox/queue")
+    )
+
+    for page in (card, run):
+        assert "robot, another program" in page
+        assert "The program says" in page or "What the program says" in page
+        assert "The invoice is due." in page
+    assert "the MCP gateway" in card
+    assert "no model was asked here" in card
+    assert "no model took part here" in run
+    assert "robot called a tool through the gateway" in run
+    assert "written by the team" not in run
+    assert "robot, by door" in queue
 
 
 def test_no_token_no_entry(url: str, token: str) -> None:

