@@ -15,9 +15,10 @@ from agents.advice import confirmation, loosened
 from agents.config import AgentConfig, Guardrails, Limits
 from agents.config.models import ROLES
 from agents.exceptions import BadConfig
-from agents.files import Place, as_duration, in_line, load, short_model, short_rule
+from agents.files import Place, load
 from agents.form_sections import HELP, SECTIONS, field_of, shape_error, write_section
 from agents.models import Agent
+from agents.shorthand import as_duration, in_line, short_model, short_rule
 from agents.tools.catalogue import known_tools
 
 if TYPE_CHECKING:

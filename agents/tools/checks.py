@@ -54,15 +54,19 @@ def _bounds(check: Check, value: Any) -> str:
     low, high = check.minimum, check.maximum
     if low is None and high is None:
         return ""
-    if low is not None and high is not None:
-        valid = f"a number from {low:,g} to {high:,g}"
-    else:
-        valid = f"a number of at least {low:,g}" if low is not None else f"a number of at most {high:,g}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{value!r} is no number; write {valid}."
-    if (low is not None and value < low) or (high is not None and value > high):
-        return f"{value!r} is too {'low' if low is not None and value < low else 'high'}; write {valid}."
-    return ""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (low is None or value >= low) and (high is None or value <= high):
+        return ""
+    bounds = [f"at least {_plain(low)}"] if low is not None else []
+    bounds += [f"at most {_plain(high)}"] if high is not None else []
+    wrong = (
+        "is no number" if not number else "is too low" if low is not None and value < low else "is too high"
+    )
+    return f"{value!r} {wrong}; write a number of {' and '.join(bounds)}."
+
+
+def _plain(number: float) -> str:
+    return f"{int(number) if number.is_integer() else number:,}"
 
 
 def _choice(check: Check, value: Any) -> str:
