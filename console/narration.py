@@ -188,7 +188,7 @@ def title_of(step: Step) -> str:
         case StepKind.CALL if payload.get("undoes"):
             return "Takes back what was done"
         case StepKind.CALL:
-            return "Was asked for 1 call"
+            return "Another program called a tool" if payload.get("via") else "A call without a model"
         case StepKind.STEER:
             return f"{_who(payload.get('by', ''))} changed the plan: {payload.get('action', '')}"
     return str(step.kind)
