@@ -19,6 +19,11 @@ def in_line(value: dict[str, Any]) -> str:
     ).strip()
 
 
+def as_list(items: list[Any]) -> str:
+    """A list over several lines, each item beginning with a dash."""
+    return yaml.dump(items, Dumper=yaml.SafeDumper, sort_keys=False, allow_unicode=True, width=100)
+
+
 def short_model(model: dict[str, Any]) -> str | dict[str, Any]:
     """`provider:model` where nothing else is said of a model."""
     return f"{model['provider']}:{model['model']}" if model.keys() == {"provider", "model"} else model

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from agents.config.tools import Check, Exists
+from agents.config.wording import plain_number
 from agents.nearest import nearest
 from agents.tools.breaker import breakers
 from agents.tools.results import Denied, NotFound, ToolFailure
@@ -57,16 +58,12 @@ def _bounds(check: Check, value: Any) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and (low is None or value >= low) and (high is None or value <= high):
         return ""
-    bounds = [f"at least {_plain(low)}"] if low is not None else []
-    bounds += [f"at most {_plain(high)}"] if high is not None else []
+    bounds = [f"at least {plain_number(low)}"] if low is not None else []
+    bounds += [f"at most {plain_number(high)}"] if high is not None else []
     wrong = (
         "is no number" if not number else "is too low" if low is not None and value < low else "is too high"
     )
     return f"{value!r} {wrong}; write a number of {' and '.join(bounds)}."
-
-
-def _plain(number: float) -> str:
-    return f"{int(number) if number.is_integer() else number:,}"
 
 
 def _choice(check: Check, value: Any) -> str:
