@@ -8,9 +8,9 @@ from typing import Any
 from agents.config.tools import Check, Exists
 from agents.config.wording import plain_number
 from agents.nearest import nearest
+from agents.tools.arguments import each_at
 from agents.tools.breaker import breakers
 from agents.tools.results import Denied, NotFound, ToolFailure
-from agents.tools.schemas import each_at
 from agents.tools.spec import Tool, ToolContext
 from agents.tools.validation import BadArguments, fits
 from traces.redaction import redact_text
