@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from agents.config.tools import Check, ToolOptions
 from agents.exceptions import BadConfig
-from agents.tools import Denied, Effect, NotFound, Preview, Tool, ToolContext, ToolFailure, tool
+from agents.tools import Denied, NotFound, Preview, Tool, ToolContext, ToolFailure, tool
 from agents.tools.breaker import Breakers
 from agents.tools.links import linked, wrong_links
 from agents.tools.options import with_options
@@ -307,7 +307,10 @@ def test_options_leave_alone_what_they_don_t_name() -> None:
     assert (after.idempotent, after.untrusted) == (True, False)
     with pytest.raises(BadConfig, match="cache is for tools with effect read; send is reversible"):
         with_options(send, ToolOptions.model_validate({"cache": "5m"}))
-    assert with_options(quote, ToolOptions.model_validate({"cache": "5m"})).cache_seconds == 300
+    lookup = with_options(quote, ToolOptions.model_validate({"cache": "5m", "fresh": "30s", "polling": True}))
+    assert (lookup.cache_seconds, lookup.fresh_seconds, lookup.polling) == (300, 30, True)
+    assert (lookup.category, after.category) == ("lookup", "mutation")
+    assert with_options(quote, ToolOptions.model_validate({"category": "search"})).category == "search"
 
 
 @pytest.mark.req("TOOL-1")
@@ -381,7 +384,3 @@ def test_a_compensation_gets_what_its_template_names() -> None:
     assert filled("result of all this", sources) == "result of all this"
     with pytest.raises(NotTold, match=r"no 'key\.deep'"):
         filled({"x": "result.key.deep"}, sources)
-
-
-def test_effects_stay_what_they_are() -> None:
-    assert with_options(find_city, ToolOptions()).effect is Effect.READ
