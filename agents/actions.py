@@ -22,6 +22,7 @@ from agents.runtime.dispatch import wake
 from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
 from agents.tools.registry import ask_sources, tools_of
+from agents.tools.spec import Tool
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
 from approvals.digest import digest_of
 from approvals.exceptions import NotAllowed
@@ -166,9 +167,8 @@ def check_config(config: dict[str, Any]) -> AgentConfig:
     except ValidationError as error:
         require_none(mistakes(error))
         raise
-    ask_sources(parsed)
-    granted = tools_of(parsed)
-    wrong: list[dict[str, Any]] = []
+    granted, wrong = _granted(parsed)
+    require_none(wrong)
     for place, rule in enumerate(parsed.policy):
         if rule.tool and rule.tool not in granted:
             message = f"the rule names the tool {rule.tool!r}, which the agent doesn't have; {hint(rule.tool, granted)}"
@@ -180,6 +180,22 @@ def check_config(config: dict[str, Any]) -> AgentConfig:
         ]
     require_none(wrong)
     return parsed
+
+
+def _granted(config: AgentConfig) -> tuple[dict[str, Tool], list[dict[str, Any]]]:
+    """The agent's tools, and what is wrong with them: of each at most what was found first."""
+    granted: dict[str, Tool] = {}
+    wrong: list[dict[str, Any]] = []
+    try:
+        ask_sources(config)
+    except BadConfig as error:
+        wrong += error.errors
+    told = [mistake["path"][:2] for mistake in wrong]
+    try:
+        granted = tools_of(config)
+    except BadConfig as error:
+        wrong += [mistake for mistake in error.errors if mistake["path"][:2] not in told]
+    return granted, wrong
 
 
 def _require_others(name: str, config: AgentConfig) -> None:

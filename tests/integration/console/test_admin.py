@@ -139,7 +139,7 @@ OTHER_TOOLS = """\
 - http:
     name: get_invoice
     description: An invoice.
-    url: "http://127.0.0.1:9/invoices/{invoice_id}"
+    url: "https://invoices.example/{invoice_id}"
     arguments: {invoice_id: string}
     effect: read
     cache: 5m
