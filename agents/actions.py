@@ -6,23 +6,18 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
-from pydantic import ValidationError
 
 from agents import rates, sessions
-from agents.advice import unknown_arguments
+from agents.checking import check_config
 from agents.config import AgentConfig
-from agents.config.wording import mistakes
-from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState, require_none
+from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState
 from agents.goals import check_success
 from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run
-from agents.nearest import hint
 from agents.runtime.children import resume_below
 from agents.runtime.dispatch import wake
 from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
-from agents.tools.registry import ask_sources, tools_of
-from agents.tools.spec import Tool
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
 from approvals.digest import digest_of
 from approvals.exceptions import NotAllowed
@@ -158,44 +153,6 @@ def roll_back(*, name: str, number: int, actor: User | None) -> AgentVersion:
         raise UnknownAgent(f"There is no version {number} of agent {name!r}.")
     version, _ = publish(name=name, config=old.config, actor=actor, note=f"Back to v{number}")
     return version
-
-
-def check_config(config: dict[str, Any]) -> AgentConfig:
-    """The configuration with its types. Raises BadConfig, whose errors name each place."""
-    try:
-        parsed = AgentConfig.model_validate(config)
-    except ValidationError as error:
-        require_none(mistakes(error))
-        raise
-    granted, wrong = _granted(parsed)
-    require_none(wrong)
-    for place, rule in enumerate(parsed.policy):
-        if rule.tool and rule.tool not in granted:
-            message = f"the rule names the tool {rule.tool!r}, which the agent doesn't have; {hint(rule.tool, granted)}"
-            wrong.append({"path": ["policy", place, "tool"], "message": message})
-            continue
-        wrong += [
-            {"path": ["policy", place, "when"], "message": message}
-            for message in unknown_arguments(rule, granted.values())
-        ]
-    require_none(wrong)
-    return parsed
-
-
-def _granted(config: AgentConfig) -> tuple[dict[str, Tool], list[dict[str, Any]]]:
-    """The agent's tools, and what is wrong with them: of each at most what was found first."""
-    granted: dict[str, Tool] = {}
-    wrong: list[dict[str, Any]] = []
-    try:
-        ask_sources(config)
-    except BadConfig as error:
-        wrong += error.errors
-    told = [mistake["path"][:2] for mistake in wrong]
-    try:
-        granted = tools_of(config)
-    except BadConfig as error:
-        wrong += [mistake for mistake in error.errors if mistake["path"][:2] not in told]
-    return granted, wrong
 
 
 def _require_others(name: str, config: AgentConfig) -> None:

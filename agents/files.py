@@ -10,7 +10,8 @@ import yaml
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from agents.actions import check_config, publish
+from agents.actions import publish
+from agents.checking import check_config
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig, UnknownAgent
 from agents.models import Agent, AgentVersion

@@ -5,8 +5,8 @@ from typing import Any
 from django import forms
 
 from agents import form_tools
-from agents.actions import check_config
 from agents.advice import confirmation, loosened
+from agents.checking import check_config
 from agents.config import AgentConfig, Guardrails, Limits
 from agents.config.models import ROLES
 from agents.exceptions import BadConfig
