@@ -175,8 +175,6 @@ APPROVAL_USE_SECONDS = 3600
 APPROVAL_SECONDS = 24 * 3600
 # Requests that one API token may make within a minute.
 API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
-# Hosts to which callbacks may go without TLS.
-CALLBACK_HTTP_HOSTS = environment.listed("GATEHOUSE_CALLBACK_HTTP_HOSTS", [])
 
 UNFOLD = {
     "SITE_TITLE": "Gatehouse",
