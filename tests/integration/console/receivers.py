@@ -4,10 +4,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from standardwebhooks import Webhook
+
+from tests.serving import reply, serving
 
 
 @dataclass
@@ -33,34 +35,17 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     """A receiver that listens on loopback."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            here.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            here.hold.wait(20)
-            status, answer, headers = here.answers.pop(0) if here.answers else (200, b"", {})
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            try:
-                self.wfile.write(answer)
-            except OSError:
-                pass  # whoever asked has read enough
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    here = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
+    here = Receiver("")
     here.hold.set()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+
+    def take(handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        here.got.append(({name.lower(): value for name, value in handler.headers.items()}, body))
+        here.hold.wait(20)
+        status, answer, headers = here.answers.pop(0) if here.answers else (200, b"", {})
+        reply(handler, status, answer, **headers)
+
+    with serving(take) as port:
+        here.url = f"http://127.0.0.1:{port}/hook"
         yield here
-    finally:
         here.hold.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -1,0 +1,7 @@
+"""Egress: which places tools may reach, and HTTP clients that can reach no other."""
+
+from agents.tools.egress.clients import Resolver, async_client, client, send
+from agents.tools.egress.rules import EgressRefused, require
+from agents.tools.egress.streams import MAX_BYTES, Unread
+
+__all__ = ["MAX_BYTES", "EgressRefused", "Resolver", "Unread", "async_client", "client", "require", "send"]
