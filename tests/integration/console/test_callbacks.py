@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -15,6 +17,7 @@ from approvals.models import Approval, Delivery
 from console import tasks
 from console.callbacks import keys, sending
 from console.models import SigningKey
+from tests import world
 from tests.integration.console.callers import Caller
 from tests.integration.console.receivers import Receiver, receiver
 from tests.racing import at_once
@@ -294,6 +297,42 @@ def test_a_replaced_secret_signs_along_for_a_day(shop: Caller, ana: Caller, hook
     assert secret_of(Caller("crm", "service")) != new
     stored = str([bytes(sealed) for sealed in SigningKey.objects.values_list("sealed", flat=True)])
     assert new[6:] not in stored + str(list(Event.objects.values()))
+
+
+def test_a_secret_that_nobody_can_read_any_more_is_replaced(
+    shop: Caller, ana: Caller, hook: Receiver, settings: Any
+) -> None:
+    secret_of(shop)
+    decide(ana, ask(shop, hook))
+    settings.SECRET_KEY = "another key of this house, as long as it should be"
+    shop.get("/me/webhook-secret")
+    assert (shop.status, "POST" in shop.body["detail"]) == (409, True)
+    work()
+    assert (Delivery.objects.get().status, hook.got) == ("dead", [])
+    secret = shop.post("/me/webhook-secret")["secret"]
+    ana.post(f"/deliveries/{Delivery.objects.get().pk}/resend")
+    work()
+    assert hook.verified(secret)["type"] == "approval.approved"
+
+
+def test_an_admin_sees_what_was_given_up_and_sends_it_again(
+    shop: Caller, ana: Caller, hook: Receiver, client: Client
+) -> None:
+    hook.say(410)
+    asked = ask(shop, hook)
+    decide(ana, asked)
+    work()
+    client.force_login(world.person("ada", "admin"), backend="django.contrib.auth.backends.ModelBackend")
+    listed = reverse("admin:approvals_delivery_changelist")
+    assert "410" in client.get(listed, {"status": "dead"}).content.decode()
+    for page in ("approvals_delivery", "approvals_approval"):
+        pk = Delivery.objects.get().pk if page == "approvals_delivery" else asked["id"]
+        shown = client.get(reverse(f"admin:{page}_change", args=[pk]))
+        assert (shown.status_code, hook.url in shown.content.decode()) == (200, False)
+    again = {"action": "send_again", "_selected_action": [str(Delivery.objects.get().pk)]}
+    assert "1 are sent again" in client.post(listed, again, follow=True).content.decode()
+    work()
+    assert Delivery.objects.get().status == "delivered"
 
 
 def test_the_signature_is_what_the_standard_says() -> None:
