@@ -51,6 +51,10 @@ def tools_of(config: AgentConfig) -> dict[str, Tool]:
     """
     tools: dict[str, Tool] = {tool.name: tool for tool in SCRATCHPAD} if config.memory.scratchpad else {}
     for path, found in _found(config):
+        if found.suspended and (found.name in RESERVED or found.name in tools):
+            continue  # a server must not break an agent by having one more tool
+        if found.name in tools and tools[found.name].suspended:
+            del tools[found.name]
         if found.name in RESERVED:
             message = f"{found.name!r} is the name of a built-in tool: give {found.source} another."
             raise BadConfig(message, errors=[{"path": path, "message": message}])

@@ -1,0 +1,127 @@
+"""What a server tells of its tools, bounded, and compared with what is pinned."""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from django.db import connection as database
+from django.utils import timezone
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from mcp.types import Tool
+
+from agents.config.tools import McpServer
+from agents.models import ToolSource
+from agents.tools import pins
+from agents.tools.mcp.connection import Listing
+from agents.tools.mcp.reach import place_of
+from approvals.digest import digest_of
+from approvals.exceptions import Invalid
+
+log = structlog.get_logger(__name__)
+
+NAME_MAX = 200
+DESCRIPTION_MAX = 20_000
+SCHEMA_MAX = 100_000  # characters as JSON
+DEPTH_MAX = 50
+
+_SCHEMAS_BY_NAME = ("properties", "$defs", "definitions", "dependentSchemas")
+
+
+def note(spec: McpServer, key: str, listing: Listing) -> None:
+    """Compare what the server told with what is pinned, and suspend what differs."""
+    pins.note_listing(
+        kind=ToolSource.Kind.MCP,
+        key=key,
+        name=spec.name,
+        place=place_of(spec),
+        definitions=_definitions(spec, listing.tools),
+        now=timezone.now(),
+    )
+    listing.noted = True
+
+
+def note_by_itself(spec: McpServer, key: str, listing: Listing, noting: threading.Lock) -> None:
+    """The same in a thread of its own, for a server that is pinned."""
+    try:
+        with noting:
+            if not listing.noted and ToolSource.objects.filter(key=key).exists():
+                note(spec, key, listing)
+    finally:
+        database.close()
+
+
+def without_patterns(schema: Any) -> Any:
+    """The schema without its regular expressions: one that a server chose could keep this process busy for hours."""
+    match schema:
+        case dict():
+            dropped = {"pattern", "patternProperties"}
+            if "patternProperties" in schema:
+                dropped |= {"additionalProperties", "unevaluatedProperties"}  # they mean: all others
+            return {
+                key: {name: without_patterns(each) for name, each in value.items()}
+                if key in _SCHEMAS_BY_NAME and isinstance(value, dict)
+                else without_patterns(value)
+                for key, value in schema.items()
+                if key not in dropped
+            }
+        case list():
+            return [without_patterns(item) for item in schema]
+    return schema
+
+
+def _definitions(spec: McpServer, tools: list[Tool]) -> Iterator[pins.Definition]:
+    names: set[str] = set()
+    for tool in tools:
+        definition = pins.Definition(
+            name=tool.name,
+            description=tool.description or "",
+            parameters=tool.input_schema,
+            hints=_hints(tool),
+        )
+        if trouble := _trouble(definition) or ("it is there twice" if tool.name in names else ""):
+            log.warning("mcp.tool_left_out", server=spec.name, tool=tool.name[:NAME_MAX], why=trouble)
+            continue
+        names.add(tool.name)
+        yield definition
+
+
+def _hints(tool: Tool) -> dict[str, Any]:
+    hints = tool.annotations.model_dump(by_alias=True, exclude_none=True) if tool.annotations else {}
+    if tool.title:
+        hints["title"] = tool.title
+    if tool.output_schema is not None:
+        hints["outputSchema"] = tool.output_schema
+    return hints
+
+
+def _trouble(definition: pins.Definition) -> str:
+    """Why nobody can be offered this tool; empty: there is no reason."""
+    if not 0 < len(definition.name) <= NAME_MAX:
+        return f"its name has {len(definition.name)} characters"
+    if len(definition.description) > DESCRIPTION_MAX:
+        return f"its description has {len(definition.description):,} characters"
+    try:
+        size = len(json.dumps([definition.parameters, definition.hints]))
+        if size > SCHEMA_MAX:
+            return f"its schemas have {size:,} characters"
+        _require_plain(definition.parameters)
+        Draft202012Validator.check_schema(definition.parameters)
+        digest_of(definition.stored())
+    except (SchemaError, Invalid, ValueError, RecursionError) as error:
+        return f"its schema can't be used: {str(error)[:200]}"
+    return ""
+
+
+def _require_plain(schema: Any, depth: int = 0) -> None:
+    """Raise ValueError for a schema that points elsewhere, since it would be fetched, or is nested too deep."""
+    if depth > DEPTH_MAX:
+        raise ValueError("it is nested too deep")
+    if isinstance(schema, dict):
+        for name in ("$ref", "$dynamicRef"):
+            if isinstance(schema.get(name), str) and not schema[name].startswith("#"):
+                raise ValueError(f"it points to {schema[name]!r}")
+    for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        _require_plain(each, depth + 1)
