@@ -72,12 +72,15 @@ def act(request: dict[str, Any]) -> None:
                 send({"method": "notifications/tools/list_changed"})
             sys.stderr.write("y" * 3_000_000 + "\nlast words\n")
         case "nonsense":
-            return send({"id": request["id"], "result": {"content": "what?"}})
+            send({"id": request["id"], "result": {"content": "what?"}})
+            return
         case "errors":
-            return send({"id": request["id"], "error": {"code": -32602, "message": "no such argument"}})
+            send({"id": request["id"], "error": {"code": -32602, "message": "no such argument"}})
+            return
         case "refuses":
             content = [{"type": "text", "text": f"no, {os.environ.get('TOKEN', '')}"}]
-            return send({"id": request["id"], "result": {"content": content, "isError": True}})
+            send({"id": request["id"], "result": {"content": content, "isError": True}})
+            return
     send({"id": request["id"], "result": {"content": content}})
 
 
@@ -88,7 +91,7 @@ def main() -> None:
             starts.write("started\n")
         sys.exit(f"no licence for {os.environ.get('TOKEN', 'nobody')}")
     if HOW == "garbage":
-        print("Welcome to my server!\n\x00\xff{]", "z" * 20_000_000, flush=True)
+        sys.stdout.write("Welcome to my server!\n\x00\xff{]\n" + "z" * 20_000_000 + "\n")
     if HOW == "family":
         child = subprocess.Popen(["sleep", "600"])
         (FOLDER / "child").write_text(str(child.pid))

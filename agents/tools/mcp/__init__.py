@@ -8,7 +8,6 @@ from agents.models import ToolSource
 from agents.tools.mcp import reach
 from agents.tools.mcp.granting import expand
 from agents.tools.mcp.reach import Unreachable, key_of
-from agents.tools.mcp.sessions import session_of
 from agents.tools.results import ToolFailure
 
 __all__ = ["ask", "expand", "key_of", "list_again"]
@@ -23,8 +22,9 @@ def ask(spec: McpServer) -> None:
 
 def list_again(spec: McpServer) -> None:
     """Ask the server what tools it has now, and compare them with what is pinned. Raises BadConfig."""
-    session = session_of(spec)
+    from agents.tools.mcp.sessions import session_of  # the SDK takes a second to import
+
     try:
-        session.ready(time.monotonic() + spec.start_timeout + 1, anew=True)
+        session_of(spec).ready(time.monotonic() + spec.start_timeout + 1, anew=True)
     except (Unreachable, ToolFailure) as error:
         raise BadConfig(str(error)) from error

@@ -2,8 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from mcp.shared.exceptions import MCPError
@@ -11,11 +9,11 @@ from mcp.types import CONNECTION_CLOSED, PARSE_ERROR, REQUEST_TIMEOUT, CallToolR
 from pydantic import ValidationError
 
 from agents import credentials
-from agents.config.tools import McpServer
 from agents.models import PinnedTool
 from agents.tools import pins
 from agents.tools.mcp import content
 from agents.tools.mcp.connection import Connection, Reply
+from agents.tools.mcp.granting import Target
 from agents.tools.mcp.progress import passed_on
 from agents.tools.mcp.reach import Unreachable
 from agents.tools.mcp.sessions import Session, session_of
@@ -27,32 +25,17 @@ ERROR_MAX = 20_000  # characters
 KEY = "gatehouse/idempotencyKey"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The tool that is called, as it is pinned."""
-
-    spec: McpServer
-    name: str  # as the server calls it
-    digest: str  # of the pinned definition
-    timeout: float  # s
-    effect: Effect
-
-
-def caller(target: Target) -> Callable[[ToolContext, dict[str, Any]], Any]:
-    """What calls the tool: as `Tool.run`."""
-
-    def call(context: ToolContext, arguments: dict[str, Any]) -> Any:
-        # Sooner than the engine stops waiting, so that the server is told to stop.
-        deadline = time.monotonic() + max(target.timeout - 0.5, target.timeout * 0.8)
-        reply, secrets = _reply(target, context, arguments, deadline)
-        if not isinstance(reply, CallToolResult):
-            raise ToolFailure(f"{target.name} asks back before it does anything, which is not supported.")
-        if reply.is_error:
-            words = content.words_of(reply)[:ERROR_MAX] or json.dumps(reply.structured_content)[:ERROR_MAX]
-            raise ToolFailure(str(credentials.mask(words, secrets)))
-        return credentials.mask(content.data_of(reply, call_id=context.call_id), secrets)
-
-    return call
+def call(target: Target, context: ToolContext, arguments: dict[str, Any]) -> Any:
+    """What the tool returned, as the agent is told it. Raises ToolFailure, UnknownOutcome."""
+    # Sooner than the engine stops waiting, so that the server is told to stop.
+    deadline = time.monotonic() + max(target.timeout - 0.5, target.timeout * 0.8)
+    reply, secrets = _reply(target, context, arguments, deadline)
+    if not isinstance(reply, CallToolResult):
+        raise ToolFailure(f"{target.name} asks back before it does anything, which is not supported.")
+    if reply.is_error:
+        words = content.words_of(reply)[:ERROR_MAX] or json.dumps(reply.structured_content)[:ERROR_MAX]
+        raise ToolFailure(str(credentials.mask(words, secrets)))
+    return credentials.mask(content.data_of(reply, call_id=context.call_id), secrets)
 
 
 def _reply(

@@ -3,21 +3,33 @@
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from agents.config.tools import McpServer, ToolOptions
 from agents.exceptions import BadConfig
 from agents.models import PinnedTool
 from agents.tools import pins
-from agents.tools.mcp.calls import Target, caller
-from agents.tools.mcp.listing import without_patterns
 from agents.tools.mcp.reach import key_of
+from agents.tools.mcp.schemas import without_patterns
 from agents.tools.options import with_options
-from agents.tools.spec import Effect, Tool
+from agents.tools.spec import Effect, Tool, ToolContext
 from approvals.digest import digest_of
 
 NAME_MAX = 64  # what all providers of models take
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The tool that is called, as it is pinned."""
+
+    spec: McpServer
+    name: str  # as the server calls it
+    digest: str  # of the pinned definition
+    timeout: float  # s
+    effect: Effect
 
 
 def expand(spec: McpServer) -> list[Tool]:
@@ -39,7 +51,7 @@ def _tool(spec: McpServer, key: str, row: PinnedTool, name: str) -> Tool:
         name=name,
         description=row.definition["description"] or f"{row.name} of {spec.name}",
         parameters=without_patterns(row.definition["parameters"]),
-        run=caller(target),
+        run=_calling(target),
         source=f"mcp:{spec.name}/{row.name}",
         digest=digest_of(
             {"tool": row.digest, "server": key, "effect": effect, "idempotent": options.idempotent}
@@ -49,6 +61,15 @@ def _tool(spec: McpServer, key: str, row: PinnedTool, name: str) -> Tool:
         suspended=pins.suspended(row),
     )
     return with_options(tool, options)
+
+
+def _calling(target: Target) -> Callable[[ToolContext, dict[str, Any]], Any]:
+    def run(context: ToolContext, arguments: dict[str, Any]) -> Any:
+        from agents.tools.mcp.calls import call  # the SDK takes a second to import
+
+        return call(target, context, arguments)
+
+    return run
 
 
 def _is_granted(spec: McpServer, name: str) -> bool:

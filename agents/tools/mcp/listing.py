@@ -17,6 +17,7 @@ from agents.models import ToolSource
 from agents.tools import pins
 from agents.tools.mcp.connection import Listing
 from agents.tools.mcp.reach import place_of
+from agents.tools.mcp.schemas import require_plain
 from approvals.digest import digest_of
 from approvals.exceptions import Invalid
 
@@ -25,9 +26,6 @@ log = structlog.get_logger(__name__)
 NAME_MAX = 200
 DESCRIPTION_MAX = 20_000
 SCHEMA_MAX = 100_000  # characters as JSON
-DEPTH_MAX = 50
-
-_SCHEMAS_BY_NAME = ("properties", "$defs", "definitions", "dependentSchemas")
 
 
 def note(spec: McpServer, key: str, listing: Listing) -> None:
@@ -51,25 +49,6 @@ def note_by_itself(spec: McpServer, key: str, listing: Listing, noting: threadin
                 note(spec, key, listing)
     finally:
         database.close()
-
-
-def without_patterns(schema: Any) -> Any:
-    """The schema without its regular expressions: one that a server chose could keep this process busy for hours."""
-    match schema:
-        case dict():
-            dropped = {"pattern", "patternProperties"}
-            if "patternProperties" in schema:
-                dropped |= {"additionalProperties", "unevaluatedProperties"}  # they mean: all others
-            return {
-                key: {name: without_patterns(each) for name, each in value.items()}
-                if key in _SCHEMAS_BY_NAME and isinstance(value, dict)
-                else without_patterns(value)
-                for key, value in schema.items()
-                if key not in dropped
-            }
-        case list():
-            return [without_patterns(item) for item in schema]
-    return schema
 
 
 def _definitions(spec: McpServer, tools: list[Tool]) -> Iterator[pins.Definition]:
@@ -107,21 +86,9 @@ def _trouble(definition: pins.Definition) -> str:
         size = len(json.dumps([definition.parameters, definition.hints]))
         if size > SCHEMA_MAX:
             return f"its schemas have {size:,} characters"
-        _require_plain(definition.parameters)
+        require_plain(definition.parameters)
         Draft202012Validator.check_schema(definition.parameters)
         digest_of(definition.stored())
     except (SchemaError, Invalid, ValueError, RecursionError) as error:
         return f"its schema can't be used: {str(error)[:200]}"
     return ""
-
-
-def _require_plain(schema: Any, depth: int = 0) -> None:
-    """Raise ValueError for a schema that points elsewhere, since it would be fetched, or is nested too deep."""
-    if depth > DEPTH_MAX:
-        raise ValueError("it is nested too deep")
-    if isinstance(schema, dict):
-        for name in ("$ref", "$dynamicRef"):
-            if isinstance(schema.get(name), str) and not schema[name].startswith("#"):
-                raise ValueError(f"it points to {schema[name]!r}")
-    for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        _require_plain(each, depth + 1)
