@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ("id",),
+                "ordering": ("created_at",),
             },
         ),
     ]

@@ -16,7 +16,7 @@ class Attachment(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        ordering = ("id",)
+        ordering = ("created_at",)
 
     def __str__(self) -> str:
         return f"{self.media_type} of {self.call_id}"

@@ -87,10 +87,12 @@ class Connection:
         """The last lines that the program wrote to its standard error; empty for a server with an address."""
         return self.given.mask(str(self._errors))
 
-    async def fresh_listing(self, *, anew: bool = False) -> Listing:
-        """Its tools as it told them lately, and after it last said that they changed. Raises MCPError."""
-        now = time.monotonic()
-        since = now if anew else max(self._told_at, now - LISTING_SECONDS)
+    async def fresh_listing(self, since: float = 0) -> Listing:
+        """Its tools as it told them `since` then, not long ago, and after it last said that they changed.
+
+        Raises MCPError, ValidationError.
+        """
+        since = max(since, self._told_at, time.monotonic() - LISTING_SECONDS)
         async with self._listing_lock:
             if self.listing.begun < since:
                 await self._list()

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -71,10 +72,13 @@ def _says(text: str, structured: Any) -> bool:
     """Whether the text is only the structured content once more."""
     if structured is None:
         return False
+    alone = structured.get("result", structured)  # SDKs wrap what is no object
+    if text == alone:
+        return True
     try:
-        return bool(json.loads(text) in (structured, structured.get("result", structured)))
+        return bool(json.loads(text) in (structured, alone))
     except ValueError:
-        return bool(text == structured.get("result"))
+        return False
 
 
 def _text(block: ContentBlock) -> str:
@@ -118,14 +122,19 @@ def _file(description: dict[str, Any], media_type: str, data: str) -> Part:
 
 def _keep(parts: list[Part], call_id: str) -> None:
     """Store the files of a call, and name each in its description."""
-    kept = [(told, file) for told, file in parts if file][:FILES_MAX]
+    kept = [part for part in parts if part[1]][:FILES_MAX]
     if not kept or not ToolCall.objects.filter(pk=call_id).exists():
         return
+    now = timezone.now()
     rows = [
         Attachment(
-            call_id=call_id, media_type=file.media_type, content=file.content, created_at=timezone.now()
+            call_id=call_id,
+            media_type=file.media_type,
+            content=file.content,
+            created_at=now + timedelta(microseconds=place),  # which keeps their order
         )
-        for _, file in kept
+        for place, (_, file) in enumerate(kept)
+        if file
     ]
     Attachment.objects.bulk_create(rows)
     for (told, _), row in zip(kept, rows, strict=True):

@@ -47,7 +47,7 @@ class Session:
         `deadline` is by the monotonic clock; `anew`: the tools are listed again, whatever is known. Raises Unreachable, where nothing was sent; ToolFailure where a
         credential can't be read.
         """
-        stamp = stamp_of(self.spec)
+        stamp, since = stamp_of(self.spec), time.monotonic() if anew else 0.0
         for last in (False, True):
             connection = self._connection
             if connection is None or connection.over.is_set() or connection.stamp != stamp:
@@ -55,7 +55,7 @@ class Session:
                 connection = self._within(self._connect(given, stamp), deadline, "is still being started")
             try:
                 told = self._within(
-                    connection.fresh_listing(anew=anew), deadline, "did not tell its tools in time"
+                    connection.fresh_listing(since), deadline, "did not tell its tools in time"
                 )
             except (MCPError, ValidationError) as error:  # it went away meanwhile
                 self.give_up(connection)
