@@ -61,7 +61,9 @@ class _Answering:
 async def _turned_away(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
     status = response.status_code
     body = await _read(response, 64 * 1024)
-    if status == 404 and "mcp-session-id" in request.headers:
+    # The first is what the protocol says, the second what servers made with its TypeScript SDK do.
+    forgotten = status == 404 or (status == 400 and b"session id" in (body or b"").lower())
+    if forgotten and "mcp-session-id" in request.headers:
         return _answer(request, GONE, "it no longer knows this session")
     try:
         if body is not None and isinstance(jsonrpc_message_adapter.validate_json(body), JSONRPCError):

@@ -252,15 +252,15 @@ def test_a_server_that_can_not_be_started_is_not_started_in_a_storm(tmp_path: Pa
 def test_a_program_is_given_what_is_meant_for_it_alone_and_its_credential_never_comes_back(
     tmp_path: Path,
 ) -> None:
-    keep = {"name": "token", "kind": "value", "parameter": "", "hosts": [], "actor": None}
-    credentials.keep(**keep, secret="open-sesame", now=timezone.now())  # type: ignore[arg-type]
+    keep: dict[str, Any] = {"name": "token", "kind": "value", "parameter": "", "hosts": [], "actor": None}
+    credentials.keep(**keep, secret="open-sesame", now=timezone.now())
     env = {"WORKSHOP_LEDGER": str(tmp_path / "ledger"), "TOKEN": {"credential": "token"}}
     tools = granted(workshop(tmp_path, env=env, default_effect="read"))
     given = attempt(tools["environment"]).result["data"]
     assert set(given) <= {"PATH", "HOME", "LANG", "LC_CTYPE", "WORKSHOP_LEDGER", "TOKEN"}
     assert given["TOKEN"] == "[credential token]"
     before = attempt(tools["pid"]).result["data"]
-    credentials.keep(**keep, secret="a new one", now=timezone.now())  # type: ignore[arg-type]
+    credentials.keep(**keep, secret="a new one", now=timezone.now())
     assert attempt(tools["pid"]).result["data"] != before  # started anew, with the new one
     assert attempt(tools["environment"]).result["data"]["TOKEN"] == "[credential token]"
 
