@@ -5,6 +5,8 @@ from django.db import models
 from agents.models.call import ToolCall
 from traces.ids import new_id
 
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
 
 class Attachment(models.Model):
     """An image, a sound or another file in the result of a call; the agent is told of it, people can see it."""
@@ -17,6 +19,11 @@ class Attachment(models.Model):
 
     class Meta:
         ordering = ("created_at",)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether a browser may show it."""
+        return self.media_type in PICTURES
 
     def __str__(self) -> str:
         return f"{self.media_type} of {self.call_id}"
