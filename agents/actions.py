@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from agents import rates, sessions
 from agents.advice import unknown_arguments
 from agents.config import AgentConfig
-from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState
+from agents.config.wording import mistakes
+from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState, require_none
 from agents.goals import check_success
 from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run
+from agents.nearest import hint
 from agents.runtime.children import resume_below
 from agents.runtime.dispatch import wake
 from agents.runtime.versions import version_of
@@ -51,6 +53,10 @@ def start_run(
         known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
         raise UnknownAgent(f"There is no agent {agent!r}. Agents: {known}.")
     version = version_of(live)
+    if version.parsed.pattern == "gateway":
+        raise BadInput(
+            f"{agent} is a gateway, which asks no model: other programs call its tools through /mcp."
+        )
     _check_input(version, input)
     now, subject, conversation = timezone.now(), storable(subject or {}), storable(conversation)
     with transaction.atomic():
@@ -158,24 +164,21 @@ def check_config(config: dict[str, Any]) -> AgentConfig:
     try:
         parsed = AgentConfig.model_validate(config)
     except ValidationError as error:
-        errors: list[dict[str, Any]] = [
-            {"path": list(item["loc"]), "message": str(item["msg"]).removeprefix("Value error, ")}
-            for item in error.errors(include_url=False, include_context=False)
-        ]
-        where = ".".join(str(part) for part in errors[0]["path"])
-        raise BadConfig(
-            f"{where}: {errors[0]['message']}" if where else errors[0]["message"], errors=errors
-        ) from error
+        require_none(mistakes(error))
+        raise
     ask_sources(parsed)
     granted = tools_of(parsed)
+    wrong: list[dict[str, Any]] = []
     for place, rule in enumerate(parsed.policy):
         if rule.tool and rule.tool not in granted:
-            message = (
-                f"the rule names the tool {rule.tool!r}, which the agent doesn't have: {', '.join(granted)}."
-            )
-            raise BadConfig(message, errors=[{"path": ["policy", place, "tool"], "message": message}])
-        for message in unknown_arguments(rule, granted.values()):
-            raise BadConfig(message, errors=[{"path": ["policy", place, "when"], "message": message}])
+            message = f"the rule names the tool {rule.tool!r}, which the agent doesn't have; {hint(rule.tool, granted)}"
+            wrong.append({"path": ["policy", place, "tool"], "message": message})
+            continue
+        wrong += [
+            {"path": ["policy", place, "when"], "message": message}
+            for message in unknown_arguments(rule, granted.values())
+        ]
+    require_none(wrong)
     return parsed
 
 

@@ -1,11 +1,11 @@
 """What a person should know of a configuration before it is live. Pure: it reads the configuration and no database."""
 
-import difflib
 import re
 from collections.abc import Iterable
 
 from agents.config import AgentConfig, PolicyRule
 from agents.exceptions import BadConfig
+from agents.nearest import hint
 from agents.providers.base import Usage
 from agents.providers.pricing import PRICED_PROVIDERS, cost_usd
 from agents.tools.registry import tools_of
@@ -52,13 +52,11 @@ def unknown_arguments(rule: PolicyRule, tools: Iterable[Tool]) -> list[str]:
         return []
     known = sorted({name for schema in schemas for name in schema.get("properties", {})})
     named = dict.fromkeys("".join(groups) for groups in _ARGUMENT.findall(rule.when))
-    told = []
-    for name in named:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}."
-            told.append(f"the condition names the argument {name!r}, which {_owner(rule)}; {hint}")
-    return told
+    return [
+        f"the condition names the argument {name!r}, which {_owner(rule)}; {hint(name, known)}"
+        for name in named
+        if name not in known
+    ]
 
 
 def _owner(rule: PolicyRule) -> str:

@@ -71,3 +71,10 @@ class LeaseLost(Exception):
 
 class Changed(Exception):
     """What the next step was decided on changed before it was committed: nothing was written, look again."""
+
+
+def require_none(wrong: list[dict[str, Any]]) -> None:
+    """Raise BadConfig where something is wrong: {path, message} for each place."""
+    if wrong:
+        where = ".".join(str(part) for part in wrong[0]["path"])
+        raise BadConfig(f"{where}: {wrong[0]['message']}" if where else wrong[0]["message"], errors=wrong)

@@ -19,7 +19,6 @@ from traces.storable import storable
 WIDTH = 100  # of a line, where a file is written
 _NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,63}\Z")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-_UNKNOWN_KEY = re.compile(r"\Aunknown key '([^']*)'")
 
 Place = tuple[str | int, ...]
 
@@ -161,7 +160,9 @@ def as_duration(seconds: int) -> str:
 
 
 def _short(config: dict[str, Any]) -> dict[str, Any]:
-    short = config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
+    short = config
+    if "models" in config:
+        short = config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
     if "seconds" in config.get("limits", {}):
         short["limits"] = config["limits"] | {"seconds": as_duration(config["limits"]["seconds"])}
     if "policy" in config:
@@ -190,12 +191,9 @@ def _located(error: BadConfig, lines: dict[Place, int], source: str) -> str:
     """Each mistake on a line of its own, as compilers write them."""
     if not error.errors:
         return f"{source}: {error}"
-    told = []
+    told: list[str] = []
     for mistake in error.errors:
-        place: Place = tuple(mistake["path"])
-        if unknown := _UNKNOWN_KEY.match(mistake["message"]):
-            place = (*place, unknown[1])
-        known = place
+        place = known = tuple(mistake["path"])
         while known and known not in lines:
             known = known[:-1]
         where = ".".join(str(part) for part in place)

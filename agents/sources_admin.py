@@ -78,7 +78,7 @@ class ToolSourceAdmin(History):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """What is known of the source, and below it its tools, first those that wait."""
-        source = ToolSource.objects.filter(pk=_uuid(object_id)).first()
+        source = _source(object_id)
         context: dict[str, Any] = {}
         if source is not None:
             tools = [_told(tool) for tool in source.tools.select_related("source", "pinned_by")]
@@ -165,8 +165,8 @@ def _back_to(source: ToolSource) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("admin:agents_toolsource_change", args=[source.pk]))
 
 
-def _uuid(text: str | None) -> UUID | None:
+def _source(object_id: str | None) -> ToolSource | None:
     try:
-        return UUID(text or "")
+        return ToolSource.objects.filter(pk=UUID(object_id or "")).first()
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""What people do about a plan while it is carried out: retry a step, skip one, or have all planned anew."""
+"""What people do about a run while it goes on: say something to it, have steps retried or skipped, or all planned anew."""
 
 from uuid import UUID
 
@@ -7,15 +7,16 @@ from django.utils import timezone
 
 from agents.actions import lock_run
 from agents.exceptions import BadInput, WrongState
-from agents.models import Run, Steering, SteeringKind
+from agents.models import Message, Run, Steering, SteeringKind
 from agents.runtime.decide.progress import latest_plan, progress
 from agents.runtime.dispatch import wake
 from agents.states import FINAL_RUN, CallStatus, RunStatus
-from approvals.access import Actor
+from approvals.access import ADMIN, OPERATOR, Actor
 from approvals.actions import cancel_for_run
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
 from traces.recorder import record
+from traces.storable import storable
 
 CLOSED = ("done", "skipped", "dropped")
 
@@ -60,6 +61,26 @@ def steer_plan(*, run_id: UUID, actor: Actor, action: str, number: int | None = 
         )
         if run.status != RunStatus.PAUSED:
             transaction.on_commit(lambda: wake(run.pk))
+    return run
+
+
+def guide(*, run_id: UUID, actor: Actor, text: str) -> Run:
+    """Say something to a run that is not over; it hears that before its next model call.
+
+    A person's words are an operator's, a program's are data and taint. What comes too late for a turn of a
+    conversation becomes its next turn. Raises MissingRun, NotAllowed, BadInput, WrongState.
+    """
+    if not text.strip():
+        raise BadInput("Say something to the run.", errors=[{"path": ["text"], "message": "empty"}])
+    with transaction.atomic():
+        run = lock_run(run_id, actor)
+        if run.status in FINAL_RUN:
+            raise WrongState(f"Run {run.pk} is {run.status}: it hears nothing any more.")
+        trusted = bool(actor.roles & {OPERATOR, ADMIN})
+        message = Message.objects.create(
+            run=run, text=storable(text), trusted=trusted, said_by=str(actor), said_at=timezone.now()
+        )
+        record("message.received", actor=str(actor), object_id=message.pk, run_id=run.pk)
     return run
 
 

@@ -12,8 +12,9 @@ from django.db.models import Model
 from jsonschema import Draft202012Validator
 
 from approvals.access import ADMIN, Actor, get_approval, require_may_decide
+from approvals.deliveries import words_of
 from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
-from approvals.models import Approval, Decision, Kind, Revision, Vote
+from approvals.models import Approval, Decision, Delivery, Kind, Revision, Vote
 from approvals.policy import RANK
 from approvals.states import TRANSITIONS, ApprovalStatus
 from traces.recorder import keep, page, record
@@ -50,6 +51,7 @@ class Request:
     role: str = "operator"
     approvers: int = 1
     expires_in: float = 3600  # s
+    callback_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +274,7 @@ def _revise(approval: Approval, edit: Edit, *, actor: Actor, now: datetime) -> N
         edited_by=actor.user,
         created_at=now,
     )
+    Delivery.objects.bulk_create(words_of(approval, "edited", now=now))
     _record(
         approval, "approval.edited", actor, {"before": before, "after": edit.arguments, "digest": edit.digest}
     )
@@ -323,7 +326,7 @@ def _settle(
         raise AlreadyResolved(f"Approval {approval.pk} is {approval.status} already.", status=approval.status)
     values = {"status": status, "resolved_at": now}
     change = Change(Approval, approval.pk, values, {"status": approval.status})
-    if Statement(guard=change, added=list(added)).execute() is None:
+    if Statement(guard=change, added=[*added, *words_of(approval, status, now=now)]).execute() is None:
         raise AlreadyResolved(f"Approval {approval.pk} was settled meanwhile.", status=status)
     approval.status, approval.resolved_at = status, now
 

@@ -55,6 +55,10 @@ class Approval(models.Model):
     role = models.CharField(max_length=16, default="operator")
     approvers = models.PositiveSmallIntegerField(default=1)
 
+    callback_url = models.TextField(
+        blank=True, default="", db_default="", help_text="Who is told there what becomes of it."
+    )
+
     revision = models.PositiveIntegerField(default=1)
     digest = models.CharField(max_length=64)
     arguments = models.JSONField(default=dict)
@@ -154,6 +158,49 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict} {self.approval_id}"
+
+
+class DeliveryStatus(models.TextChoices):
+    """How far word to a program has come."""
+
+    WAITING = "waiting"  # for its first or its next attempt
+    DELIVERED = "delivered"
+    DEAD = "dead"  # given up, until a person sends it again
+
+
+class Delivery(models.Model):
+    """Word of a request to the program that asked; written with what it tells of, and sent by a worker."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="deliveries")
+    event = models.CharField(max_length=32, help_text="What it tells, such as approval.approved.")
+    status = models.CharField(max_length=16, choices=DeliveryStatus, default=DeliveryStatus.WAITING)
+    body = models.TextField(blank=True, help_text="As it was first sent: no attempt sends another.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    next_at = models.DateTimeField(null=True, help_text="While it waits: not before.")
+    last_at = models.DateTimeField(null=True)
+    answer_status = models.PositiveSmallIntegerField(null=True)
+    answer = models.TextField(blank=True, help_text="How the last answer begins: an outsider's words.")
+    error = models.TextField(blank=True, help_text="Why the last attempt did not do.")
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        indexes = [
+            models.Index(fields=["next_at"], name="delivery_due", condition=Q(status=DeliveryStatus.WAITING)),
+            models.Index(fields=["-created_at", "-id"], name="delivery_newest"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=DeliveryStatus.values), name="delivery_status"),
+            models.CheckConstraint(
+                condition=Q(status=DeliveryStatus.WAITING, next_at__isnull=False)
+                | (~Q(status=DeliveryStatus.WAITING) & Q(next_at__isnull=True)),
+                name="delivery_next_while_it_waits",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.approval_id}"
 
 
 class Halt(models.Model):

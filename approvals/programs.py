@@ -28,9 +28,12 @@ def ask_for_program(
     reason: str = "",
     context: dict[str, Any] | None = None,
     expires_in: float,
+    callback_url: str = "",
     now: datetime,
 ) -> Approval:
     """Put another program's action to one operator. `expires_in` is in s. Raises Invalid.
+
+    `callback_url` is told what becomes of it; the caller has seen that it may be.
 
     What it sends is content of an outsider: shown as such, and it never decides who is asked.
     """
@@ -55,6 +58,7 @@ def ask_for_program(
             context={"task": "", "evidence": [evidence] if context else []},
             requested_by=actor.user,
             expires_in=expires_in,
+            callback_url=callback_url,
         ),
         actor=str(actor),
         now=now,

@@ -8,8 +8,12 @@ class ConsoleConfig(AppConfig):
 
     def ready(self) -> None:
         from console import celery
+        from console.callbacks.sending import wake_for
         from console.people.groups import make_groups
+        from traces.recorder import subscribe
 
         celery.app.set_default()  # tasks are sent through it from any process
 
+        subscribe("approval.", wake_for)
+        subscribe("callback.resent", wake_for)
         post_migrate.connect(make_groups, sender=self)

@@ -16,7 +16,7 @@ if app.conf.broker_url.startswith("redis"):
     # A lost message costs time, never work: none is kept until it is acknowledged. A worker that tries to restore
     # such messages while the broker goes away ends with an error instead of connecting anew.
     app.conf.broker_transport_options |= {"ack_emulation": False}
-app.autodiscover_tasks(["agents"])
+app.autodiscover_tasks(["agents", "console"])
 
 
 @worker_init.connect

@@ -11,11 +11,17 @@ class ApiToken(models.Model):
     role = models.CharField(
         max_length=16, help_text="What it may do is this role's, and only while its user has it."
     )
-    scopes = models.JSONField(default=list, help_text="What it may do beyond asking: decide.")
+    scopes = models.JSONField(
+        default=list, help_text="What it may do; none but decide: all that its role may."
+    )
+    agent = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="As which agent its calls are judged."
+    )
     prefix = models.CharField(max_length=12, help_text="How it begins, to tell it from others.")
     digest = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, help_text="Exact to a minute.")
+    expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -24,6 +30,26 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.role})"
+
+
+class SigningKey(models.Model):
+    """With what callbacks to a user's programs are signed. Only `console.callbacks.keys` reads what it holds."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="signing_keys")
+    sealed = models.BinaryField(help_text="The secret, encrypted.")
+    created_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, help_text="Of one that was replaced: so long it signs along.")
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"], name="signing_key_current", condition=models.Q(ends_at__isnull=True)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"signing key of {self.user_id}"
 
 
 class IdempotencyRecord(models.Model):

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from agents.handover import granted_tools, in_words
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import may_change
 from agents.states import CallStatus, RunStatus
 from agents.tools.spec import Tool
+from agents.undoing import Undo, undo_tools, undoable
 from approvals.states import ApprovalStatus
 from traces.models import Event, Span, SpanStatus
 
@@ -75,6 +77,7 @@ class CallStory:
     asked: str  # how the request to people stands; empty where nobody was asked
     trouble: str  # why it was not done, or not as it should be
     changes: list[Change]
+    undo: Undo | None  # that can be asked for, or was
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +107,27 @@ def run_state(run: Run) -> tuple[str, str]:
 def tell_steps(run: Run, steps: list[Step]) -> list[StepStory]:
     """The steps as a person reads them. `steps` come from `run_steps`."""
     tools = granted_tools(run)
+    undos = undos_of(run, steps)
     return [
         StepStory(
             step=step,
             title=title_of(step),
-            calls=[_tell_call(call, tools) for call in step.tool_calls.all()],
+            calls=[_tell_call(call, tools, undos.get(call.pk)) for call in step.tool_calls.all()],
             open=may_change(step),
         )
         for step in steps
     ]
+
+
+def undos_of(run: Run, steps: list[Step]) -> dict[UUID, Undo]:
+    """Which calls of these steps can be taken back, or were."""
+    done = [call for step in steps for call in step.tool_calls.all() if call.status == CallStatus.SUCCEEDED]
+    return undoable(done, undo_tools(run)) if any(call.effect != "read" for call in done) else {}
+
+
+def undoes(steps: list[Step]) -> str:
+    """The id of the run whose calls these steps take back; empty where they don't."""
+    return str(steps[0].payload.get("undoes_run", "")) if steps and steps[0].kind == StepKind.CALL else ""
 
 
 def plan_goal(steps: list[Step]) -> str:
@@ -170,6 +185,10 @@ def title_of(step: Step) -> str:
             return "Its answer was stopped: it states what nothing bears out"
         case StepKind.MESSAGE:
             return f"{payload.get('by') or 'Somebody'} said something to it"
+        case StepKind.CALL if payload.get("undoes"):
+            return "Takes back what was done"
+        case StepKind.CALL:
+            return "Another program called a tool" if payload.get("via") else "A call without a model"
         case StepKind.STEER:
             return f"{_who(payload.get('by', ''))} changed the plan: {payload.get('action', '')}"
     return str(step.kind)
@@ -186,7 +205,7 @@ def _parts(payload: dict[str, Any]) -> str:
     return "1 part" if count == 1 else f"{count} parts"
 
 
-def _tell_call(call: ToolCall, tools: Mapping[str, Tool]) -> CallStory:
+def _tell_call(call: ToolCall, tools: Mapping[str, Tool], undo: Undo | None) -> CallStory:
     tone, state = CALL_WORDS[call.status]
     approval = call.approval
     return CallStory(
@@ -197,6 +216,7 @@ def _tell_call(call: ToolCall, tools: Mapping[str, Tool]) -> CallStory:
         asked=APPROVAL_WORDS[approval.status] if approval is not None else "",
         trouble=call.error or _message(call.result),
         changes=_edits(call),
+        undo=undo,
     )
 
 

@@ -153,6 +153,11 @@ SWEEP_SECONDS = float(os.environ.get("GATEHOUSE_SWEEP_SECONDS", "2"))
 CELERY_BEAT_SCHEDULE = {
     # A sweep that nobody took in time is not missed: the next one finds the same.
     "sweep": {"task": "agents.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
+    "deliver": {
+        "task": "console.deliver_due",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},
+    },
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
 }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
@@ -168,6 +173,10 @@ COST_FLOOR_USD = float(os.environ.get("GATEHOUSE_COST_FLOOR_USD", "10"))
 APPROVAL_USE_SECONDS = 3600
 # How long an operator has to decide where the rule does not say (s); then the call expires, which denies it.
 APPROVAL_SECONDS = 24 * 3600
+# Requests that one API token may make within a minute.
+API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
+# Hosts to which callbacks may go without TLS.
+CALLBACK_HTTP_HOSTS = environment.listed("GATEHOUSE_CALLBACK_HTTP_HOSTS", [])
 
 UNFOLD = {
     "SITE_TITLE": "Gatehouse",

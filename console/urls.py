@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import breaker
+from console.views import breaker, undoing
 from console.views.attachments import attachment
 from console.views.decision import decision, edit, preview
 from console.views.halt import halt, lift
@@ -44,6 +44,8 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel", cancel, name="cancel-run"),
     path("runs/<uuid:run_id>/pause", pause, name="pause-run"),
     path("runs/<uuid:run_id>/resume", resume, name="resume-run"),
+    path("runs/<uuid:run_id>/undo", undoing.all_calls, name="undo-run"),
+    path("runs/<uuid:run_id>/calls/<uuid:call_id>/undo", undoing.call, name="undo-call"),
     path("traces", traces, name="traces"),
     path("traces/<str:trace_id>", trace, name="trace"),
     path("traces/<str:trace_id>/spans/<str:span_id>", span, name="span"),

@@ -53,6 +53,17 @@ def publish_agent(name: str = "teller", **changes: Any) -> AgentVersion:
     return version
 
 
+def publish_gateway(name: str = "door", **changes: Any) -> AgentVersion:
+    """A gateway to all test tools; `changes` go over its configuration."""
+    config: dict[str, Any] = {
+        "purpose": "Lets other programs pay what is owed.",
+        "pattern": "gateway",
+        "tools": [{"python": f"tests.tools.{tool}"} for tool in TOOLS],
+    }
+    version, _ = publish(name=name, config=config | changes, actor=None)
+    return version
+
+
 def start(agent: str = "teller", *, started_by: User | None = None, **values: Any) -> Run:
     """A queued run; advance it by `carry_on`."""
     actor = Actor(user=started_by) if started_by else None

@@ -38,7 +38,8 @@ __all__ = [
 
 MAX_TOOLS = 15
 
-Pattern = Literal["plan_execute", "react", "router", "coordinator", "chain"]
+Pattern = Literal["plan_execute", "react", "router", "coordinator", "chain", "gateway"]
+NO_MODELS = Models(executor=ModelRef(provider="scripted", model="none"))
 
 
 class AgentConfig(Strict):
@@ -46,8 +47,8 @@ class AgentConfig(Strict):
 
     purpose: str = Field(min_length=1)
     pattern: Pattern = "plan_execute"
-    instructions: str = Field(min_length=1)
-    models: Models
+    instructions: str = ""
+    models: Models = NO_MODELS  # with any pattern but gateway
     tools: tuple[ToolRef, ...] = ()
     router: Router | None = None  # with pattern router
     coordinator: Coordinator | None = None  # with pattern coordinator
@@ -66,9 +67,7 @@ class AgentConfig(Strict):
 
     @field_validator("tools")
     @classmethod
-    def _few(cls, value: tuple[ToolRef, ...]) -> tuple[ToolRef, ...]:
-        if len(value) > MAX_TOOLS:
-            raise ValueError(f"{len(value)} tools; at most {MAX_TOOLS}, better 5 to 7: split the agent.")
+    def _once(cls, value: tuple[ToolRef, ...]) -> tuple[ToolRef, ...]:
         paths = [ref.python for ref in value if ref.python]
         for path in paths:
             if paths.count(path) > 1:
@@ -84,6 +83,13 @@ class AgentConfig(Strict):
                 raise ValueError(
                     f"the key {pattern!r} is for the pattern {pattern}; the pattern is {self.pattern}."
                 )
+        if self.pattern == "gateway":
+            if self.models != NO_MODELS or self.instructions:
+                raise ValueError("a gateway asks no model: leave models and instructions out.")
+        elif self.models == NO_MODELS:
+            raise ValueError("the key 'models' is missing: name at least the executor.")
+        elif not self.instructions.strip():
+            raise ValueError("the key 'instructions' is missing or empty.")
         if self.pattern in ("router", "coordinator") and self.tools:
             raise ValueError(
                 f"a {self.pattern} calls no tools: grant them to the agents that it hands work to."

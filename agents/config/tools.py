@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from agents.config.strict import Seconds, Strict
 from agents.tools.spec import Category
@@ -30,7 +30,23 @@ class CredentialRef(Strict):
     credential: str = Field(min_length=1)
 
 
-Value = str | CredentialRef
+def _text_or_reference(value: Any) -> Any:
+    """One mistake for one value, not one for each form that it could have."""
+    if isinstance(value, dict):
+        return CredentialRef.model_validate(value)
+    if not isinstance(value, str | CredentialRef):
+        raise ValueError(f"write a text in quotes, or {{credential: NAME}}; {value!r} is neither.")
+    return value
+
+
+def _simple(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise ValueError("write a text, a number, true or false.")
+    return value
+
+
+Value = Annotated[str | CredentialRef, BeforeValidator(_text_or_reference)]
+Simple = Annotated[str | int | float | bool, BeforeValidator(_simple)]
 
 
 class Exists(Strict):
@@ -46,7 +62,7 @@ class Check(Strict):
     exists: Exists | None = None
     minimum: float | None = None
     maximum: float | None = None
-    one_of: tuple[str | int | float | bool, ...] = ()
+    one_of: tuple[Simple, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

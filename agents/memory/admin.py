@@ -4,15 +4,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from agents.memory import re_embedding
+from agents.memory.keeping import forget
 from agents.models import Memory
 from approvals.access import Actor
-from traces.recorder import record
 
 
 @admin.register(Memory)
@@ -42,10 +41,7 @@ class MemoryAdmin(ModelAdmin):
         """Delete and record who did; the words go, the audit log keeps that they were."""
         user = request.user
         assert isinstance(user, User)
-        with transaction.atomic():
-            data = {"agent": obj.agent.name, "subject_digest": obj.subject_digest, "kind": obj.kind}
-            record("memory.deleted", actor=str(Actor(user)), object_id=obj.pk, run_id=obj.run_id, data=data)
-            super().delete_model(request, obj)
+        forget(obj.pk, actor=Actor(user))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Memory]) -> None:
         """Each on its own."""

@@ -24,6 +24,9 @@ class StepKind(models.TextChoices):
     SUMMARY = "summary"  # payload: text, until; what was said and done up to the step with this number
     VERIFY = "verify"  # payload: findings; what stands in the answer and in nothing that was read
     MESSAGE = "message"  # payload: text, by, trusted; what was said to the run while it went on
+    CALL = (
+        "call"  # payload: text, via; what a person or another program's agent wants called, without a model
+    )
     STEER = "steer"  # payload: action (retry, skip, replan, drop), by, numbers, applied, why; a change to the plan's steps
 
 

@@ -21,7 +21,7 @@ from agents.runtime.requesting import ask_what_happened
 from agents.runtime.stretch import Stretch
 from agents.runtime.window import result_max
 from agents.states import FINAL_CALL, CallStatus
-from agents.tools.spec import Tool
+from agents.tools.spec import Effect, Tool
 from traces.models import SpanStatus
 from traces.recorder import Recorded, record, write_spans
 
@@ -118,8 +118,12 @@ def _store(stretch: Stretch, call: ToolCall, tool: Tool, attempt: Attempt, start
     source = f"tool:{tool.name}"
     if tool.untrusted and status == CallStatus.SUCCEEDED and source not in stretch.run.taint_sources:
         run_changes["taint_sources"] = [*stretch.run.taint_sources, source]
+    # Nothing is lost with a lookup, so where only the end of the run follows, that is written with it.
+    later = stretch.is_direct and tool.effect == Effect.READ and status in FINAL_CALL
     try:
-        with entry(stretch.run, "result", now=now, alone=status != CallStatus.UNKNOWN, **run_changes):
+        with entry(
+            stretch.run, "result", now=now, alone=status != CallStatus.UNKNOWN, later=later, **run_changes
+        ):
             move_call(call, status, **changes)
             if apart is not None:
                 add(apart)

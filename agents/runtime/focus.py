@@ -101,7 +101,7 @@ def visible(now: Focus) -> dict[str, Tool]:
 
 def why_outside(stretch: Stretch, call: ToolCall, tool: Tool) -> str:
     """Why the call has no place where its turn stands; empty: it has one."""
-    if tool.built_in:
+    if tool.built_in or stretch.is_direct:
         return ""
     if stretch.config.chain:
         link = stretch.config.chain[call.step.payload["link"] - 1]

@@ -6,19 +6,18 @@ from agents.models import Message, StepKind
 from agents.runtime.journal import entry
 from agents.runtime.stretch import Stretch
 from traces.recorder import record
+from traces.statement import read
 
 SOURCE = "message"  # of taint
 
 
 def take_messages(stretch: Stretch) -> bool:
-    """Add a step for each message that the run of a session was sent, in order; what outsiders wrote taints it.
+    """Add a step for each message that the run was sent, in order; what outsiders wrote taints it.
 
     Returns whether there were any.
     """
     run = stretch.run
-    if run.session_id is None:
-        return False
-    said = list(Message.objects.filter(run=run, taken_at=None).order_by("said_at", "pk"))
+    said = read(Message, "run_id = $1 AND taken_at IS NULL ORDER BY said_at, id", run.pk)
     if not said:
         return False
     now, sources = timezone.now(), list(run.taint_sources)

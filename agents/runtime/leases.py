@@ -67,6 +67,16 @@ def _claim(run_id: UUID, now: datetime) -> list[Run]:
     return fetch(Run, sql, *params, also=("live_version_id", "halted"))
 
 
+def hold(run: Run, *, now: datetime) -> None:
+    """Make a run that is not stored yet this process's from its beginning: its first claim is the row itself."""
+    _keep_renewing()
+    run.status, run.started_at = RunStatus.RUNNING, now
+    run.fence, run.attempts = 1, 1
+    run.lease_owner, run.lease_until = owner(), lease_end(now)
+    run.live_version_id = run.version_id
+    _held[run.pk] = run.fence
+
+
 def let_go(run: Run) -> None:
     """Stop renewing: this thread no longer works on the run, however that came; another may by now."""
     if _held.get(run.pk) == run.fence:

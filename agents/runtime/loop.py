@@ -5,6 +5,7 @@ decided by `decide.next_action`, a pure function of what is stored; how each thi
 its branch names. A worker that dies at any line leaves rows from which the next claim goes on.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from agents.runtime import (
     remembering,
     replanning,
     routing,
+    sequence,
     settling,
     summarising,
     turns,
@@ -40,6 +42,7 @@ from agents.runtime.decide import (
     Ask,
     AskPlan,
     CallModel,
+    CallNext,
     Conclude,
     Delegate,
     DropSteps,
@@ -79,10 +82,19 @@ REACT = "react"  # the pattern that hears what it is told after an answer
 def advance(run_id: UUID) -> None:
     """Carry a run over one stretch: from here to its next wait, or its end. Does nothing if another worker has it."""
     run = leases.claim(run_id, now=timezone.now())
-    if run is None:
-        return
+    if run is not None:
+        _hold(run, lambda: Stretch.load(run))
+
+
+def go_on(stretch: Stretch) -> None:
+    """Carry a run that its maker holds from its beginning, by `leases.hold`, over its first stretch."""
+    _hold(stretch.run, lambda: stretch)
+
+
+def _hold(run: Run, load: Callable[[], Stretch]) -> None:
+    run_id = run.pk
     try:
-        _advance(run)
+        _advance(load())
     except LeaseLost as lost:
         log.warning("run.lost", run=str(run_id), reason=str(lost))
         leases.give_back(run)  # should it still be ours
@@ -97,9 +109,8 @@ def advance(run_id: UUID) -> None:
         give_back_connection()
 
 
-def _advance(run: Run) -> None:
-    stretch = Stretch.load(run)
-    while run.status == RunStatus.RUNNING:
+def _advance(stretch: Stretch) -> None:
+    while stretch.run.status == RunStatus.RUNNING:
         stretch.refresh()
         try:
             _perform(stretch, next_action(stretch.snapshot()))
@@ -122,6 +133,8 @@ def _perform(stretch: Stretch, action: Action) -> None:
             remembering.recall(stretch)
         case Summarise():
             summarising.summarise(stretch)
+        case CallNext():
+            sequence.call_next(stretch)
         case Judge():
             judging.judge_all(stretch)
         case Settle(call):

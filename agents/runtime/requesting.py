@@ -91,6 +91,7 @@ def ask_people(
             call_id=call.pk,
             subject=run.subject,
             simulated=run.simulated,
+            requested_by=run.started_by if call.step.payload.get("via") else None,
             role=verdict.role,
             approvers=verdict.approvers,
             expires_in=verdict.expires or settings.APPROVAL_SECONDS,

@@ -40,7 +40,7 @@ DOING = (StepKind.MODEL, StepKind.ANSWER)  # after which nothing is asked about 
 ASIDE = (StepKind.RECALL, StepKind.SUMMARY)  # they change what a model is shown, not what is to be done
 PLANNED = "plan_execute"
 UNREADABLE = AgentConfig.model_validate(
-    {"purpose": "unreadable", "instructions": "unreadable", "models": {"executor": "scripted:none"}}
+    {"purpose": "unreadable", "instructions": "unreadable", "models": {"executor": "scripted:unreadable"}}
 )
 
 
@@ -103,6 +103,11 @@ class Stretch:
     @property
     def agent(self) -> str:
         return self.run.version.agent.name
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it makes one call that was given, and asks no model."""
+        return bool(self.steps) and self.steps[0].kind == StepKind.CALL
 
     @property
     def actor(self) -> str:
@@ -187,7 +192,7 @@ class Stretch:
         question = self.question()
         answered_before, given_answer = recalled.given(self.steps)
         return Snapshot(
-            pattern=self.config.pattern,
+            pattern="direct" if self.is_direct else self.config.pattern,
             steps=[step for step in self.steps if step.kind not in ASIDE],
             calls=self.calls,
             fence=run.fence,
@@ -215,8 +220,10 @@ class Stretch:
             recall_due=recalled.is_due(run, self.config, self.steps),
             answered_before=answered_before,
             given_answer=given_answer,
-            overfull=bool(fold_until(self.config, self.steps, self.calls)),
-            loop=loop_of(
+            overfull=not self.is_direct and bool(fold_until(self.config, self.steps, self.calls)),
+            loop=""
+            if self.is_direct
+            else loop_of(
                 self.steps,
                 self.calls,
                 repeats=limits.repeats,

@@ -34,6 +34,7 @@ def tool(
     when_not_to_use: str = "",
     check: Callable[..., None] | None = None,
     preview: Callable[..., Preview] | None = None,
+    undo: tuple[str, dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function whose first parameter is the ToolContext and whose others are the arguments.
 
@@ -43,8 +44,9 @@ def tool(
     NotFound or Denied with a message that says what would be valid, `preview` must have no effect. An effect that isn't stated
     is irreversible. `rate_limit` (calls a minute), `retries` and `fallback` (the name of another tool) say what holds
     when the tool is in trouble. `cache_seconds` and `fresh_seconds` are for reads alone: how long a result serves the
-    same subject again, and beyond what age it is read again before an effect runs. Raises TypeError for a parameter
-    without a type hint, and for an effect that is to be cached.
+    same subject again, and beyond what age it is read again before an effect runs. `undo` names the tool that takes a
+    call back, and its arguments: ("remove_note", {"note_id": "result.id"}); an agent that lacks it can't undo. Raises
+    TypeError for a parameter without a type hint, and for an effect that is to be cached.
     """
     if (cache_seconds or fresh_seconds) and Effect(effect) is not Effect.READ:
         raise TypeError("cache_seconds and fresh_seconds are for tools with effect='read'")
@@ -110,6 +112,7 @@ def tool(
             title=_titled(title, names) if isinstance(title, str) else title,
             check=bound(check) if check else None,
             preview=bound(preview) if preview else None,
+            undo=undo,
         )
 
     return make

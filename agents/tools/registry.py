@@ -1,16 +1,17 @@
 """From the tools that a version names to the tools that can be called."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from agents.config import AgentConfig
+from agents.config import MAX_TOOLS, AgentConfig
 from agents.config.tools import ToolRef
-from agents.exceptions import BadConfig
+from agents.exceptions import BadConfig, require_none
 from agents.memory.scratchpad import SCRATCHPAD
 from agents.memory.stored_results import RECALL_RESULT
 from agents.tools import http, mcp, openapi
+from agents.tools.links import linked, wrong_links
 from agents.tools.options import with_undo
 from agents.tools.spec import Tool
 
@@ -33,43 +34,67 @@ def load_tool(path: str) -> Tool:
 
 
 def ask_sources(config: AgentConfig) -> None:
-    """Ask the servers and documents that were never asked what tools they have. Raises BadConfig."""
+    """Ask the servers and documents that were never asked what tools they have. Raises BadConfig with every place."""
+    wrong: list[dict[str, Any]] = []
     for place, reference in enumerate(config.tools):
-        with_place = ["tools", place, reference.kind]
-        if reference.openapi:
-            _at(with_place, lambda ref=reference.openapi: openapi.ask(ref))  # type: ignore[misc]
-        elif reference.mcp:
-            _at(with_place, lambda ref=reference.mcp: mcp.ask(ref))  # type: ignore[misc]
+        try:
+            if reference.openapi:
+                openapi.ask(reference.openapi)
+            elif reference.mcp:
+                mcp.ask(reference.mcp)
+        except BadConfig as error:
+            wrong += _located(error, ["tools", place, reference.kind])
+    require_none(wrong)
 
 
 def tools_of(config: AgentConfig) -> dict[str, Tool]:
-    """The granted tools by name: these and no others can be called. Raises BadConfig for two of one name.
+    """The granted tools by name: these and no others can be called.
 
     Beside the tools that the agent names, it has those that its memory brings. The one that reads large results is
     granted to a run when it has such a result (`agents.memory.stored_results.granted`). A tool that its server
-    changed is among them, suspended.
+    changed is among them, suspended. Raises BadConfig, with every place, for two of one name, for tools that are
+    gone, and for such as need another that the agent lacks.
     """
     tools: dict[str, Tool] = {tool.name: tool for tool in SCRATCHPAD} if config.memory.scratchpad else {}
-    for path, found in _found(config):
-        if found.suspended and (found.name in RESERVED or found.name in tools):
-            continue  # a server must not break an agent by having one more tool
-        if found.name in tools and tools[found.name].suspended:
-            del tools[found.name]
-        if found.name in RESERVED:
-            message = f"{found.name!r} is the name of a built-in tool: give {found.source} another."
-            raise BadConfig(message, errors=[{"path": path, "message": message}])
-        if found.name in tools:
-            message = f"Two tools are called {found.name!r}: {tools[found.name].source} and {found.source}."
-            raise BadConfig(message, errors=[{"path": path, "message": message}])
-        tools[found.name] = found
-    return tools
-
-
-def _found(config: AgentConfig) -> Iterator[tuple[list[Any], Tool]]:
+    wrong: list[dict[str, Any]] = []
+    named: list[tuple[int, ToolRef, Tool]] = []
     for place, reference in enumerate(config.tools):
         path = ["tools", place, reference.kind]
-        for tool in _at(path, lambda ref=reference: _tools(ref)):  # type: ignore[misc]
-            yield path, tool
+        try:
+            found = _tools(reference)
+        except BadConfig as error:
+            wrong += _located(error, path)
+            continue
+        for tool in found:
+            if tool.suspended and (tool.name in RESERVED or tool.name in tools):
+                continue  # a server must not break an agent by having one more tool
+            if tool.name in tools and tools[tool.name].suspended:
+                del tools[tool.name]
+                named = [each for each in named if each[2].name != tool.name]
+            if tool.name in RESERVED:
+                message = f"{tool.name!r} is the name of a built-in tool: give {tool.source} another."
+                wrong.append({"path": path, "message": message})
+            elif tool.name in tools:
+                message = f"Two tools are called {tool.name!r}: {tools[tool.name].source} and {tool.source}."
+                wrong.append({"path": path, "message": message})
+            else:
+                tools[tool.name] = tool
+                named.append((place, reference, tool))
+    offered = sum(not tool.suspended for _, _, tool in named)
+    if config.pattern != "gateway" and offered > MAX_TOOLS:
+        message = f"{offered} tools; at most {MAX_TOOLS}, better 5 to 7: include fewer, or split the agent."
+        wrong.append({"path": ["tools"], "message": message})
+    require_none(wrong)
+    for place, reference, tool in named:
+        stated = not reference.python
+        for below, message in wrong_links(
+            tool, tools, fallback=stated, undo=stated or reference.undo is not None
+        ):
+            wrong.append(
+                {"path": ["tools", place, *_options_at(reference, tool), *below], "message": message}
+            )
+    require_none(wrong)
+    return linked(tools)
 
 
 def _tools(reference: ToolRef) -> list[Tool]:
@@ -79,13 +104,21 @@ def _tools(reference: ToolRef) -> list[Tool]:
         return openapi.expand(reference.openapi)
     if reference.mcp:
         return mcp.expand(reference.mcp)
-    return [with_undo(load_tool(reference.python), reference.undo)]
+    tool = with_undo(load_tool(reference.python), reference.undo)
+    return [replace(tool, checks=reference.checks) if reference.checks else tool]
 
 
-def _at(path: list[Any], find: Callable[[], Any]) -> Any:
-    """What `find` returns; what it finds wrong is told with its place in the configuration."""
-    try:
-        return find()
-    except BadConfig as error:
-        errors = [{"path": path, "message": str(error)}]
-        raise BadConfig(str(error), errors=error.errors or errors) from error
+def _options_at(reference: ToolRef, tool: Tool) -> list[str]:
+    """Where below a reference that is said which holds for one of its tools."""
+    if reference.python:
+        return []
+    for source in (reference.openapi, reference.mcp):
+        for name, options in source.options.items() if source else ():
+            if options.checks is tool.checks:
+                return [reference.kind, "options", name]
+    return [reference.kind]
+
+
+def _located(error: BadConfig, path: list[Any]) -> list[dict[str, Any]]:
+    """What was found wrong, with its place in the configuration."""
+    return error.errors or [{"path": path, "message": str(error)}]

@@ -27,6 +27,7 @@ def ask_again(source: ToolSource) -> None:
 
 
 def _named(source: ToolSource) -> Iterator[tuple[str, McpServer | OpenApi]]:
+    by_document = source.kind == ToolSource.Kind.OPENAPI
     for agent in Agent.objects.exclude(live_version=None).select_related("live_version__agent"):
         assert agent.live_version is not None
         try:
@@ -36,6 +37,5 @@ def _named(source: ToolSource) -> Iterator[tuple[str, McpServer | OpenApi]]:
         for reference in references:
             if reference.mcp and mcp.key_of(reference.mcp) == source.key:
                 yield agent.name, reference.mcp
-            elif reference.openapi and source.kind == ToolSource.Kind.OPENAPI:
-                if openapi.key_of(reference.openapi) == source.key:
-                    yield agent.name, reference.openapi
+            elif reference.openapi and by_document and openapi.key_of(reference.openapi) == source.key:
+                yield agent.name, reference.openapi

@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
+
+if TYPE_CHECKING:
+    from agents.config.tools import Check
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +93,10 @@ class Tool:
     preview: Callable[[ToolContext, dict[str, Any]], Preview] | None = None
     suspended: str = ""  # why it may not be called until somebody has looked, in words
     undo: tuple[str, dict[str, Any]] | None = None  # the tool that takes a call back, and its arguments
+    checks: Mapping[str, "Check"] = field(
+        default_factory=dict
+    )  # by argument; `agents.tools.links` lays them on
+    dry_run: str = ""  # the tool that tells, without an effect, what a call would do; likewise
 
     @property
     def built_in(self) -> bool:

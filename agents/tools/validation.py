@@ -1,6 +1,5 @@
 """Are these arguments good? First their shape, then their sense; the answer is for the model, or the editor, to act on."""
 
-import difflib
 import json
 from collections.abc import Collection
 from typing import Any
@@ -8,7 +7,10 @@ from typing import Any
 import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
+from agents.nearest import nearest
 from agents.tools.calling import within
 from agents.tools.results import Denied, ToolFailure
 from agents.tools.spec import Tool, ToolContext
@@ -40,14 +42,13 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
                 }
             ]
         )
-    errors = [_readable(error) for error in Draft202012Validator(tool.parameters).iter_errors(arguments)]
-    if errors:
+    if errors := fits(tool, arguments):
         raise BadArguments(errors)
     check = tool.check
     if check is not None:
         try:
             within(CHECK_SECONDS, lambda: check(context, arguments), name=f"check of {tool.name}")
-        except Denied:
+        except (BadArguments, Denied):
             raise
         except (ValueError, ToolFailure) as error:
             raise BadArguments([{"path": [], "message": str(error)}]) from error
@@ -57,11 +58,22 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
             raise BadArguments([{"path": [], "message": redact_text(message)}]) from error
 
 
+def fits(tool: Tool, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """{path, message} of each place where `arguments` don't fit the tool's schema."""
+    try:
+        # With a registry that knows nothing else: a schema may be a stranger's, and point anywhere.
+        validator = Draft202012Validator(tool.parameters, registry=Registry())
+        return [_readable(error) for error in validator.iter_errors(arguments)]
+    except (Unresolvable, RecursionError) as error:
+        message = f"the schema of {tool.name} can't be applied ({type(error).__name__})"
+        return [{"path": [], "message": message}]
+
+
 def unknown_tool(name: str, known: Collection[str]) -> str:
     """What to tell a model that calls a tool which it doesn't have."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"There is no tool {name!r}.{hint} Your tools: {', '.join(sorted(known)) or 'none'}."
+    near = nearest(name, known)
+    meant = f" Did you mean {near}?" if near else ""
+    return f"There is no tool {name!r}.{meant} Your tools: {', '.join(sorted(known)) or 'none'}."
 
 
 def _readable(error: ValidationError) -> dict[str, Any]:

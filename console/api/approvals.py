@@ -5,6 +5,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db.models import Prefetch
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router
@@ -13,17 +14,28 @@ from ninja.responses import Status
 from agents.decisions import decide as take_decision
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
-from approvals.models import Approval, Decision, Kind
+from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
-from console.api.auth import actor_of
+from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
-from console.api.shapes import ApprovalIn, ApprovalList, ApprovalOut, Because, DecisionIn, DecisionOut
+from console.api.shapes import (
+    ApprovalIn,
+    ApprovalList,
+    ApprovalOut,
+    Because,
+    CallbackOut,
+    DecisionIn,
+    DecisionOut,
+)
 from console.api.waiting import Wait, wait_until
+from console.callbacks.address import check_address
 from console.people.roles import DOERS, require_any
 
-router = Router(tags=["approvals"])
+router = Router(tags=["approvals"], auth=READ)
+
+DELIVERIES = Prefetch("deliveries", Delivery.objects.defer("body", "answer").order_by("created_at", "pk"))
 
 
 class ApprovalQuery(PageQuery):
@@ -33,7 +45,9 @@ class ApprovalQuery(PageQuery):
     run: UUID | None = None
 
 
-@router.post("", response={201: ApprovalOut}, operation_id="request_approval", summary="Ask for approval")
+@router.post(
+    "", response={201: ApprovalOut}, auth=ASK, operation_id="request_approval", summary="Ask for approval"
+)
 def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey = "") -> Status[object]:
     """Another program's agent wants to act: it asks here, waits with `?wait=`, and acts when it reads `approved`.
 
@@ -41,6 +55,8 @@ def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey 
     """
     actor = actor_of(request)
     require_any(actor, DOERS, to="ask for approval")
+    if body.callback_url:
+        check_address(body.callback_url)
 
     def create() -> ApprovalOut:
         values = body.model_dump()
@@ -55,7 +71,7 @@ def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey 
 @router.get("", response=ApprovalList, operation_id="list_approvals", summary="List approvals")
 def listing(request: HttpRequest, query: Query[ApprovalQuery]) -> ApprovalList:
     """Newest first; a service sees those that it asked for."""
-    rows = visible_approvals(actor_of(request)).select_related("decision__user")
+    rows = visible_approvals(actor_of(request)).select_related("decision__user").prefetch_related(DELIVERIES)
     if query.status is not None:
         rows = rows.filter(status=query.status)
     if query.run is not None:
@@ -76,7 +92,9 @@ async def read(request: HttpRequest, approval_id: UUID, wait: Wait = 0) -> Appro
     return await sync_to_async(shape_approval)(approval)
 
 
-@router.post("/{approval_id}/decision", response=ApprovalOut, operation_id="decide", summary="Decide")
+@router.post(
+    "/{approval_id}/decision", response=ApprovalOut, auth=ANY, operation_id="decide", summary="Decide"
+)
 def decide(request: HttpRequest, approval_id: UUID, body: DecisionIn) -> ApprovalOut:
     """For people whose token has the scope `decide`. A digest that is no longer the shown one is refused with 409."""
     approval = take_decision(approval_id=approval_id, actor=actor_of(request), **body.model_dump())
@@ -86,6 +104,7 @@ def decide(request: HttpRequest, approval_id: UUID, body: DecisionIn) -> Approva
 @router.post(
     "/{approval_id}/withdraw",
     response=ApprovalOut,
+    auth=ASK,
     operation_id="withdraw_approval",
     summary="Withdraw a request",
 )
@@ -119,6 +138,21 @@ def shape_approval(approval: Approval) -> ApprovalOut:
         expires_at=approval.expires_at,
         resolved_at=approval.resolved_at,
         decision=_shape_decision(approval),
+        callback=_shape_callback(approval),
+    )
+
+
+def _shape_callback(approval: Approval) -> CallbackOut | None:
+    """By the latest word of it."""
+    if not approval.callback_url:
+        return None
+    latest = max(
+        approval.deliveries.all(), key=lambda delivery: (delivery.created_at, delivery.pk), default=None
+    )
+    if latest is None:
+        return CallbackOut(status="not_due", attempts=0, last_error="")
+    return CallbackOut(
+        status=DeliveryStatus(latest.status), attempts=latest.attempts, last_error=latest.error
     )
 
 

@@ -8,11 +8,11 @@ from ninja import Path, Router
 from ninja.responses import Status
 
 from agents import brakes
-from console.api.auth import actor_of
+from console.api.auth import MANAGE, READ, actor_of
 from console.api.shapes import BreakerList, BreakerOut
 from traces.alerts.breakers import standing
 
-router = Router(tags=["breakers"])
+router = Router(tags=["breakers"], auth=READ)
 
 Name = Annotated[str, Path(max_length=32, pattern=r"^[a-z]+$")]
 
@@ -29,7 +29,9 @@ def listing(request: HttpRequest) -> BreakerList:
     return BreakerList(items=items, next=None)
 
 
-@router.delete("/{name}", response={204: None}, operation_id="lift_breaker", summary="Lift a breaker")
+@router.delete(
+    "/{name}", response={204: None}, auth=MANAGE, operation_id="lift_breaker", summary="Lift a breaker"
+)
 def lift(request: HttpRequest, name: Name) -> Status[None]:
     """All goes on as before; within the hour it trips again only where the figure grows."""
     brakes.lift(name, actor=actor_of(request), now=timezone.now())

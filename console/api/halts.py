@@ -10,11 +10,11 @@ from ninja.responses import Status
 from agents.exceptions import UnknownAgent
 from agents.models import Agent
 from approvals.halts import halt, lift_halt
-from console.api.auth import actor_of
+from console.api.auth import MANAGE, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.shapes import HaltIn, HaltOut
 
-router = Router(tags=["halt"])
+router = Router(tags=["halt"], auth=MANAGE)
 
 AgentQuery = Annotated[str, Query(max_length=64, pattern=r"^[a-z0-9_-]*$")]
 

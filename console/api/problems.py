@@ -39,6 +39,7 @@ CODES: dict[str, tuple[int, str]] = {
     "conversation_full": (409, "No more fits in"),
     "rate_limited": (429, "Too many at once"),
     "bad_config": (422, "The configuration can't be used"),
+    "missing_scope": (403, "This token may not do this"),
 }
 
 
@@ -81,6 +82,7 @@ class ProblemOut(Schema):
     retry_after: int | None = Field(
         default=None, description="With rate_limited: seconds, as in Retry-After."
     )
+    scope: str | None = Field(default=None, description="With missing_scope: the one that is needed.")
     digest: str | None = Field(
         default=None, description="With stale_digest: the digest of what stands there now."
     )
@@ -131,7 +133,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem(
                 401,
                 "unauthenticated",
-                "Send a token that is known and not revoked: Authorization: Bearer gth_…",
+                "Send a token that is known, and neither revoked nor expired: Authorization: Bearer gth_…",
             )
         case HttpError(__cause__=Problem() as cause):  # django-ninja wraps what its body parser raises
             return cause

@@ -18,16 +18,17 @@ from agents.handover import HANDED_OVER, Deed, HandOver, hand_over
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import find_runs, get_run, pending_approvals
 from agents.states import FINAL_RUN, CallStatus, RunStatus
-from agents.steering import steer_plan
+from agents.steering import guide, steer_plan
 from approvals.access import Actor
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
-from console.api.auth import actor_of
+from console.api.auth import READ, RUN, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
 from console.api.shapes import (
     Because,
     DeedOut,
+    GuidanceIn,
     HandOverOut,
     PlanIn,
     RunIn,
@@ -43,7 +44,7 @@ from console.api.shapes import (
 from console.api.waiting import Wait, wait_until
 from console.people.roles import DOERS, require_any
 
-router = Router(tags=["runs"])
+router = Router(tags=["runs"], auth=READ)
 
 SETTLED = FINAL_RUN | {RunStatus.WAITING_APPROVAL, RunStatus.WAITING_INPUT, RunStatus.PAUSED}
 
@@ -60,7 +61,7 @@ class RunQuery(PageQuery):
     status: RunStatus | None = None
 
 
-@router.post("", response={201: RunStarted}, operation_id="start_run", summary="Start a run")
+@router.post("", response={201: RunStarted}, auth=RUN, operation_id="start_run", summary="Start a run")
 def start(request: HttpRequest, body: RunIn, idempotency_key: IdempotencyKey = "") -> Status[object]:
     """Queues a run of the agent's live version. What it says counts as written by an outsider."""
     actor = actor_of(request)
@@ -149,27 +150,41 @@ def tool_calls(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> T
     return ToolCallList(items=items, next=found.next)
 
 
-@router.post("/{run_id}/cancel", response=RunOut, operation_id="cancel_run", summary="Cancel a run")
+@router.post("/{run_id}/cancel", response=RunOut, auth=RUN, operation_id="cancel_run", summary="Cancel a run")
 def cancel(request: HttpRequest, run_id: UUID, body: Because | None = None) -> RunOut:
     """It ends at its next step; what it still asked people is cancelled."""
     reason = body.reason if body else ""
     return shape_run(actions.cancel_run(run_id=run_id, actor=actor_of(request), reason=reason))
 
 
-@router.post("/{run_id}/pause", response=RunOut, operation_id="pause_run", summary="Pause a run")
+@router.post("/{run_id}/pause", response=RunOut, auth=RUN, operation_id="pause_run", summary="Pause a run")
 def pause(request: HttpRequest, run_id: UUID) -> RunOut:
     """It stops at its next step until it is resumed."""
     return shape_run(actions.pause_run(run_id=run_id, actor=actor_of(request)))
 
 
-@router.post("/{run_id}/plan", response=RunOut, operation_id="steer_plan", summary="Steer a run's plan")
+@router.post(
+    "/{run_id}/guidance",
+    response=RunOut,
+    auth=RUN,
+    operation_id="guide_run",
+    summary="Say something to a run",
+)
+def guidance(request: HttpRequest, run_id: UUID, body: GuidanceIn) -> RunOut:
+    """Heard before its next model call: of a person as an operator's word, of a service as data."""
+    return shape_run(guide(run_id=run_id, actor=actor_of(request), text=body.text))
+
+
+@router.post(
+    "/{run_id}/plan", response=RunOut, auth=RUN, operation_id="steer_plan", summary="Steer a run's plan"
+)
 def plan(request: HttpRequest, run_id: UUID, body: PlanIn) -> RunOut:
     """Has a step retried or skipped, or all planned anew, at the run's next step; `steps` shows what came of it."""
     actor = actor_of(request)
     return shape_run(steer_plan(run_id=run_id, actor=actor, action=body.action, number=body.number))
 
 
-@router.post("/{run_id}/resume", response=RunOut, operation_id="resume_run", summary="Resume a run")
+@router.post("/{run_id}/resume", response=RunOut, auth=RUN, operation_id="resume_run", summary="Resume a run")
 def resume(request: HttpRequest, run_id: UUID) -> RunOut:
     """Lets a paused run go on."""
     return shape_run(actions.resume_run(run_id=run_id, actor=actor_of(request)))

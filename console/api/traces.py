@@ -10,12 +10,12 @@ from pydantic import Field
 from agents.queries import visible_runs
 from approvals.access import PEOPLE, Actor
 from approvals.exceptions import Missing
-from console.api.auth import actor_of
+from console.api.auth import READ, actor_of
 from console.api.paging import PageQuery, page
 from console.api.shapes import SpanOut, TraceList, TraceOut, TraceWithSpans
 from traces.models import Span, SpanStatus
 
-router = Router(tags=["traces"])
+router = Router(tags=["traces"], auth=READ)
 
 
 class TraceQuery(PageQuery):

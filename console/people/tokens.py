@@ -9,11 +9,20 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
+from agents.models import Agent
 from approvals.access import ROLES, SERVICE, Actor, roles_of
 from console.models import ApiToken
 from traces.recorder import record
 
-SCOPES = ("decide",)
+# What each lets a token do. A token with none of them, or `decide` alone, may do all that its role may.
+SCOPES = {
+    "read": "look at runs, approvals, traces, agents, memories and alerts",
+    "run": "start runs and steer them",
+    "ask": "request approvals, and hear of them",
+    "decide": "decide approvals, for a person",
+    "mcp": "use the MCP gateway",
+    "manage": "stop agents, lift breakers, publish agents, delete memories",
+}
 SHOWN = 10  # characters of a token that lists show
 USED_EVERY = timedelta(minutes=1)
 
@@ -22,8 +31,19 @@ class BadToken(Exception):
     """No such token can be made, or there is none."""
 
 
-def make_token(*, user: User, role: str, scopes: Iterable[str] = (), now: datetime) -> str:
-    """Make a token for a user and return it; it can't be shown again. Raises BadToken."""
+def make_token(
+    *,
+    user: User,
+    role: str,
+    scopes: Iterable[str] = (),
+    agent: str = "",
+    lasts: timedelta | None = None,
+    now: datetime,
+) -> str:
+    """Make a token for a user and return it; it can't be shown again. Raises BadToken.
+
+    `agent`: as which agent the calls of a service are judged. `lasts`: how long it is good; None: until it is revoked.
+    """
     scopes = sorted(set(scopes))
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise BadToken(f"There is no scope {', '.join(unknown)!r}: choose {', '.join(SCOPES)}.")
@@ -33,27 +53,43 @@ def make_token(*, user: User, role: str, scopes: Iterable[str] = (), now: dateti
         raise BadToken(f"{user.get_username()} does not have the role {role}: give it to them first.")
     if role == SERVICE and "decide" in scopes:
         raise BadToken("A service can ask, never decide: leave the scope out, or choose a person's role.")
+    if agent:
+        _require_agent(agent, role)
     token = "gth_" + secrets.token_urlsafe(32)
     with transaction.atomic():
         row = ApiToken.objects.create(
-            user=user, role=role, scopes=scopes, prefix=token[:SHOWN], digest=_digest(token), created_at=now
+            user=user,
+            role=role,
+            scopes=scopes,
+            agent=agent,
+            prefix=token[:SHOWN],
+            digest=_digest(token),
+            created_at=now,
+            expires_at=now + lasts if lasts else None,
         )
         record(
             "token.created",
             actor="system",
             object_id=str(row.pk),
-            data={"user": user.get_username(), "role": role, "scopes": scopes, "prefix": row.prefix},
+            data={
+                "user": user.get_username(),
+                "role": role,
+                "scopes": scopes,
+                "agent": agent,
+                "prefix": row.prefix,
+            },
         )
     return token
 
 
-def actor_by_token(token: str, *, now: datetime) -> Actor | None:
-    """Who comes with this token; None where it is unknown, revoked, or its user is gone.
+def token_row(token: str, *, now: datetime) -> ApiToken | None:
+    """The row of this token, whose use is noted; None where it is unknown, revoked, expired, or its user is gone.
 
     Looked up by its hash, so that nothing about other tokens shows in the time it takes.
     """
     row = (
         ApiToken.objects.select_related("user")
+        .filter(Q(expires_at=None) | Q(expires_at__gt=now))
         .filter(digest=_digest(token), revoked_at=None, user__is_active=True)
         .first()
     )
@@ -62,7 +98,24 @@ def actor_by_token(token: str, *, now: datetime) -> Actor | None:
     if row.last_used_at is None or row.last_used_at <= now - USED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lte=now - USED_EVERY)
         ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
+    return row
+
+
+def actor_of_token(row: ApiToken) -> Actor:
+    """Who comes with it."""
     return Actor(row.user, via="token", scopes=frozenset(row.scopes), role=row.role)
+
+
+def agent_of(row: ApiToken) -> str:
+    """As which agent its calls are judged; empty: none."""
+    return row.agent
+
+
+def scopes_of(row: ApiToken) -> list[str]:
+    """What it may do, as far as its role may."""
+    if set(row.scopes) - {"decide"}:
+        return [scope for scope in SCOPES if scope in row.scopes]
+    return [scope for scope in SCOPES if scope != "decide" or scope in row.scopes]
 
 
 def revoke_tokens(tokens: Iterable[ApiToken], *, by: str, now: datetime) -> int:
@@ -86,6 +139,15 @@ def revoke_by_prefix(prefix: str, *, by: str, now: datetime) -> ApiToken:
         raise BadToken(f"{how_many} with {prefix[:SHOWN]!r}; `token list` shows them.")
     revoke_tokens(found, by=by, now=now)
     return found[0]
+
+
+def _require_agent(name: str, role: str) -> None:
+    if role != SERVICE:
+        raise BadToken("Only the token of a service stands for an agent: leave the agent out.")
+    agents = Agent.objects.exclude(live_version=None).order_by("name")
+    if not agents.filter(name=name).exists():
+        known = ", ".join(agents.values_list("name", flat=True)) or "none"
+        raise BadToken(f"There is no agent {name!r}. Agents: {known}.")
 
 
 def _digest(token: str) -> str:

@@ -10,14 +10,24 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from agents.exceptions import MissingRun
-from agents.handover import HANDED_OVER, hand_over
+from agents.handover import HANDED_OVER, granted_tools, hand_over, in_words
 from agents.models import Agent, Run, Step, StepKind
 from agents.queries import find_runs, get_run, pending_approvals, pending_counts, run_steps, startable_agents
 from agents.runtime.decide.progress import progress
 from agents.states import CLAIMABLE_RUN, RunStatus
+from agents.undoing import MIDWAY, offered
 from approvals.access import ADMIN, OPERATOR, Actor
 from console.htmx import render_page
-from console.narration import RUN_WORDS, asked_by, plan_goal, run_state, tell_steps, unpriced_models
+from console.narration import (
+    RUN_WORDS,
+    asked_by,
+    plan_goal,
+    run_state,
+    tell_steps,
+    undoes,
+    undos_of,
+    unpriced_models,
+)
 from console.people.entry import actor_of, people_only
 from traces.queries.paging import BadCursor, newest_first
 
@@ -70,7 +80,8 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """One run: where it stands and why, what it was asked, and what it did."""
     found = visible_run(request, run_id)
     steps = run_steps(found)
-    context = _head(found, steps, actor_of(request)) | {"steps": tell_steps(found, steps)}
+    actor = actor_of(request)
+    context = _head(found, steps, actor) | {"steps": tell_steps(found, steps), "may_undo": may_steer(actor)}
     return render_page(request, page="runs/run.html", fragment="runs/_head.html", context=context)
 
 
@@ -82,7 +93,8 @@ def steps(request: HttpRequest, run_id: UUID) -> HttpResponse:
     after = _number(request.GET.get("after", ""))
     again = [seq for value in request.GET.getlist("open") if (seq := _number(value)) is not None]
     told = tell_steps(found, run_steps(found, after=after, again=again))
-    return render(request, "runs/_steps.html", {"run": found, "steps": told})
+    context = {"run": found, "steps": told, "may_undo": may_steer(actor_of(request))}
+    return render(request, "runs/_steps.html", context)
 
 
 def visible_run(request: HttpRequest, run_id: UUID) -> Run:
@@ -109,6 +121,8 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
         "asked_by": asked_by(found),
         "handed_over": found.status in HANDED_OVER,
         "account": hand_over(found, steps) if found.is_final else None,
+        "undoes": undoes(steps),
+        "rollback": _rollback(found, steps) if may_steer(actor) else [],
         "again": _start_again(found) if found.status in HANDED_OVER and may_steer(actor) else "",
         "unpriced": unpriced_models(found) if found.is_final else [],
         "has_observer": any(step.kind == StepKind.OBSERVE for step in steps),
@@ -120,6 +134,14 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
         "may_pause": steering and found.status in CLAIMABLE_RUN,
         "may_resume": steering and found.status == RunStatus.PAUSED,
     }
+
+
+def _rollback(found: Run, steps: list[Step]) -> list[str]:
+    """What can be taken back of a run that ended midway, newest first, in words."""
+    if found.status not in MIDWAY:
+        return []
+    tools = granted_tools(found)
+    return [in_words(undo.call, tools) for undo in offered(undos_of(found, steps))]
 
 
 def _start_again(found: Run) -> str:

@@ -18,6 +18,7 @@ CELLS = (
     "r5l-200",
     "decision",
     "conversations",
+    "gateway",
     "recovery",
     "crash",
 )

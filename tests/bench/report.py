@@ -91,6 +91,12 @@ TARGETS = (
         unit="ms",
     ),
     Target(
+        "added by the gate to a read, p50",
+        8,
+        _engine("gateway", "added_ms", "p50"),
+        unit="ms",
+    ),
+    Target(
         "recovery of 200 runs, from workers that are ready",
         3,
         _engine("recovery", "moved_s", "from_ready"),
@@ -135,7 +141,7 @@ COLUMNS = (
     ("of all p95", lambda row: row["first_decision_to_execution_ms"]["p95"]),
     ("others", lambda row: f"{row['other_cpu_share']:.0%}"),
 )
-OWN = ("conversations", "recovery", "crash")  # cells with figures of their own
+OWN = ("conversations", "gateway", "recovery", "crash")  # cells with figures of their own
 LEGEND = """\
 Per run: CPU of workers and Postgres in ms, and beside it that of the driver, which starts, decides and watches; WAL in kB;
 transactions that wrote; commits, reads included, where the time was taken until the server tells of all.

@@ -14,6 +14,7 @@ from tests.bench import cells
 from tests.bench.conversations import conversations
 from tests.bench.crash import crash
 from tests.bench.driver import Driver
+from tests.bench.gateway import gateway
 from tests.bench.meter import Meter
 from tests.bench.recovery import recover
 from tests.bench.report import ONE, TWO, targets
@@ -21,7 +22,7 @@ from tests.bench.rivals import Rival, rival
 from tests.bench.site import Site
 from tests.bench.work import clock
 
-ALONE = frozenset({"conversations", "recovery", "crash"})  # cells of the engine alone
+ALONE = frozenset({"conversations", "gateway", "recovery", "crash"})  # cells of the engine alone
 
 
 def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -102,6 +103,8 @@ def _cell(driver: Driver, cell: str, options: argparse.Namespace) -> dict[str, A
             return cells.one_at_a_time(driver, 4 if options.quick else 40)
         case ["conversations"]:
             return conversations(driver, 20 if options.quick else 200)
+        case ["gateway"]:
+            return gateway(driver, 20 if options.quick else 300)
         case ["recovery"]:
             return recover(driver, 20 if options.quick else 200)
         case ["crash"]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from agents.runtime.decide import chain, coordinator, plan_execute, react, router
+from agents.runtime.decide import chain, coordinator, direct, plan_execute, react, router
 from agents.runtime.decide.actions import (
     Action,
     Aggregate,
     Ask,
     AskPlan,
     CallModel,
+    CallNext,
     Conclude,
     Delegate,
     DropSteps,
@@ -50,6 +51,7 @@ __all__ = [
     "AskPlan",
     "CallLike",
     "CallModel",
+    "CallNext",
     "ChildLike",
     "Conclude",
     "Delegate",
@@ -86,6 +88,7 @@ PATTERNS: dict[str, Callable[[Snapshot], Action]] = {
     "router": router.after,
     "coordinator": coordinator.after,
     "chain": chain.after,
+    "direct": direct.after,
 }
 
 

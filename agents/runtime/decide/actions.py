@@ -159,6 +159,11 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class CallNext:
+    """Propose the next of the calls that were given."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The run ends."""
 
@@ -198,4 +203,5 @@ Action = (
     | TakeSteering
     | DropSteps
     | Conclude
+    | CallNext
 )

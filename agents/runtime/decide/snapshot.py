@@ -20,6 +20,7 @@ class CallLike(Protocol):
     status: str
     claim_fence: int | None
     approval_id: UUID | None
+    result: Any
 
     @property
     def may_have_happened(self) -> bool:

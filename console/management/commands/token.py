@@ -1,18 +1,28 @@
 """Tokens for programs: make, list, revoke."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ValidationError as BadName
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
+from pydantic import TypeAdapter, ValidationError
 
+from agents.config.strict import Seconds
 from approvals.access import ROLES
 from console.models import ApiToken
 from console.people.roles import RoleConflict, give_role
 from console.people.tokens import SCOPES, BadToken, make_token, revoke_by_prefix
+
+
+def _span(text: str) -> timedelta:
+    try:
+        return timedelta(seconds=TypeAdapter(Seconds).validate_python(text))
+    except ValidationError as error:
+        raise ArgumentTypeError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
 class Command(BaseCommand):
@@ -30,8 +40,11 @@ class Command(BaseCommand):
             action="append",
             default=[],
             choices=SCOPES,
-            help="decide: it may decide approvals, for a person",
+            help="; ".join(f"{scope}: {what}" for scope, what in SCOPES.items())
+            + "; none of them, or decide alone: all that the role may",
         )
+        create.add_argument("--agent", default="", metavar="NAME", help="as which agent its calls are judged")
+        create.add_argument("--expires", type=_span, metavar="TIME", help="how long it is good, such as 90d")
         commands.add_parser("list", help="every token, without the token itself")
         revoke = commands.add_parser("revoke", help="let a token in no more")
         revoke.add_argument("prefix", help="how the token begins, as `token list` shows it")
@@ -51,18 +64,31 @@ class Command(BaseCommand):
             user.set_unusable_password()
             try:
                 user.full_clean()
-            except ValidationError as error:
+            except BadName as error:
                 raise CommandError(f"{name!r} can't be a user's name: {' '.join(error.messages)}") from error
             user.save()
             give_role(user, role)
         elif give_role(user, role):
             self.stderr.write(f"{name} has the role {role} from now on.")
-        self.stdout.write(make_token(user=user, role=role, scopes=options["scope"], now=timezone.now()))
+        token = make_token(
+            user=user,
+            role=role,
+            scopes=options["scope"],
+            agent=options["agent"],
+            lasts=options["expires"],
+            now=timezone.now(),
+        )
+        self.stdout.write(token)
 
     def _list(self, options: dict[str, Any]) -> None:
         for token in ApiToken.objects.select_related("user"):
             used = f"used {token.last_used_at:%Y-%m-%d %H:%M} UTC" if token.last_used_at else "never used"
-            state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M} UTC" if token.revoked_at else used
+            if token.revoked_at:
+                state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M} UTC"
+            elif token.expires_at:
+                state = f"{used}, good until {token.expires_at:%Y-%m-%d %H:%M} UTC"
+            else:
+                state = used
             scopes = ",".join(token.scopes) or "-"
             self.stdout.write(
                 f"{token.prefix}…  {token.user.get_username():<20} {token.role:<9} {scopes:<8} {state}"

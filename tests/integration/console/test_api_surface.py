@@ -20,7 +20,12 @@ ANY = "01900000-0000-7000-8000-000000000000"
 def operations() -> list[tuple[str, str]]:
     """Every operation as method and path."""
     return [
-        (method, path.format(run_id=ANY, approval_id=ANY, trace_id="0" * 32, name="teller"))
+        (
+            method,
+            path.format(
+                run_id=ANY, approval_id=ANY, memory_id=ANY, delivery_id=ANY, trace_id="0" * 32, name="teller"
+            ),
+        )
         for path, methods in api.get_openapi_schema()["paths"].items()
         for method in methods
     ]
@@ -35,7 +40,11 @@ def test_the_api_has_what_programs_rely_on() -> None:
         ("get", f"/api/v1/approvals/{ANY}"), ("post", f"/api/v1/approvals/{ANY}/decision"),
         ("post", f"/api/v1/approvals/{ANY}/withdraw"), ("post", "/api/v1/halt"), ("delete", "/api/v1/halt"),
         ("get", "/api/v1/traces"), ("get", f"/api/v1/traces/{'0' * 32}"), ("get", "/api/v1/agents"),
-        ("get", "/api/v1/agents/teller"), ("get", "/api/v1/breakers"), ("delete", "/api/v1/breakers/teller"),
+        ("get", "/api/v1/agents/teller"), ("get", "/api/v1/breakers"),
+        ("post", f"/api/v1/runs/{ANY}/guidance"), ("put", "/api/v1/agents/teller"), ("get", "/api/v1/alerts"),
+        ("get", "/api/v1/memories"), ("get", f"/api/v1/memories/{ANY}"), ("delete", f"/api/v1/memories/{ANY}"),
+        ("get", "/api/v1/deliveries"), ("post", f"/api/v1/deliveries/{ANY}/resend"), ("get", "/api/v1/me"),
+        ("delete", "/api/v1/me/token"), ("get", "/api/v1/me/webhook-secret"), ("post", "/api/v1/me/webhook-secret"), ("delete", "/api/v1/breakers/teller"),
     }  # fmt: skip
     assert set(operations()) == expected
 

@@ -25,6 +25,7 @@ class Call:
     claim_fence: int | None = None
     pk: UUID = field(default_factory=uuid4)
     approval_id: UUID | None = None
+    result: Any = None
     tried: bool = False
 
     @property

@@ -1,0 +1,123 @@
+"""What arguments must be beyond their types: within bounds, one of few values, known to a lookup."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agents.config.tools import Check, Exists
+from agents.nearest import nearest
+from agents.tools.breaker import breakers
+from agents.tools.results import Denied, NotFound, ToolFailure
+from agents.tools.schemas import each_at
+from agents.tools.spec import Tool, ToolContext
+from agents.tools.validation import BadArguments, fits
+from traces.redaction import redact_text
+
+_LISTED = re.compile(r"\s*(?:[,;]|\bor\b|\band\b)\s*")
+_QUOTES = " '\"`.?!"
+
+
+def with_checks(tool: Tool, granted: dict[str, Tool]) -> Tool:
+    """The tool with the checks of single arguments before its own. `granted`: the agent's tools, for lookups."""
+    if not tool.checks:
+        return tool
+    checks, own = tool.checks, tool.check
+
+    def check(context: ToolContext, arguments: dict[str, Any]) -> None:
+        errors = list(_objections(checks, granted, context, arguments))
+        if errors:
+            raise BadArguments(errors)
+        if own is not None:
+            own(context, arguments)
+
+    return replace(tool, check=check)
+
+
+def _objections(
+    checks: Mapping[str, Check], granted: dict[str, Tool], context: ToolContext, arguments: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """{path, message} of each value that won't do. Lookups are asked last, of values that are good so far."""
+    asked: list[tuple[list[str | int], Any, Exists, str]] = []
+    for name, check in checks.items():
+        for path, value in each_at(arguments, name):
+            if message := _bounds(check, value) or _choice(check, value):
+                yield {"path": path, "message": message}
+            elif check.exists:
+                asked.append((path, value, check.exists, check.exists.argument or name.rpartition(".")[2]))
+    for path, value, exists, argument in asked:
+        if message := _missing(exists.tool, argument, value, granted, context):
+            yield {"path": path, "message": message}
+
+
+def _bounds(check: Check, value: Any) -> str:
+    low, high = check.minimum, check.maximum
+    if low is None and high is None:
+        return ""
+    if low is not None and high is not None:
+        valid = f"a number from {low:,g} to {high:,g}"
+    else:
+        valid = f"a number of at least {low:,g}" if low is not None else f"a number of at most {high:,g}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{value!r} is no number; write {valid}."
+    if (low is not None and value < low) or (high is not None and value > high):
+        return f"{value!r} is too {'low' if low is not None and value < low else 'high'}; write {valid}."
+    return ""
+
+
+def _choice(check: Check, value: Any) -> str:
+    if not check.one_of or any(each == value and type(each) is type(value) for each in check.one_of):
+        return ""
+    near = nearest(str(value), [str(each) for each in check.one_of])
+    meant = f" Did you mean {near!r}?" if near else ""
+    return f"{value!r} is not allowed.{meant} Valid: {', '.join(str(each) for each in check.one_of)}."
+
+
+def _missing(name: str, argument: str, value: Any, granted: dict[str, Tool], context: ToolContext) -> str:
+    """Why the lookup does not bear the value out; empty where it does. Raises Denied as the lookup does."""
+    lookup = granted.get(name)
+    if lookup is None:
+        return f"{value!r} can't be checked: the lookup {name!r} is gone. Ask a person."
+    if lookup.suspended:
+        return f"{value!r} can't be checked: {lookup.suspended}"
+    if lookup.permission and lookup.permission not in context.subject.get("permissions", ()):
+        raise Denied(
+            f"Whether {value!r} exists is told by {name}, for which the customer or user you act for lacks the right "
+            f"{lookup.permission!r}."
+        )
+    if errors := fits(lookup, {argument: value}):
+        return f"{value!r} can't be looked up by {name}: {errors[0]['message']}."
+    if since := breakers.unavailable_since(lookup):
+        return f"{value!r} can't be checked now: {name} is unavailable since {since:%H:%M:%S} UTC. Try again later."
+    try:
+        found = lookup.run(context, {argument: value})
+    except Denied:
+        raise
+    except NotFound as error:
+        breakers.note(lookup, failed=False)
+        return _unknown(value, name, redact_text(str(error)))
+    except ToolFailure as error:
+        breakers.note(lookup, failed=error.retryable)
+        return f"{value!r} can't be checked: {name} says: {_sentence(redact_text(str(error)))}"
+    except Exception as error:  # a tool's code may raise anything; what was not checked does not run
+        breakers.note(lookup, failed=True)
+        told = redact_text(f"{type(error).__name__}: {error}")
+        return f"{value!r} can't be checked: {name} broke off ({told}). Try again later."
+    breakers.note(lookup, failed=False)
+    return "" if found not in (None, "", [], {}) else _unknown(value, name, "it finds nothing")
+
+
+def _unknown(value: Any, lookup: str, told: str) -> str:
+    near = nearest(str(value), _known_values(told)) if "did you mean" not in told.lower() else ""
+    meant = f" Did you mean {near!r}?" if near else ""
+    return f"{value!r} does not exist; {lookup} says: {_sentence(told)}{meant}"
+
+
+def _known_values(message: str) -> list[str]:
+    """The values that a lookup lists behind the last colon of its message, as in "there is no X; valid: A, B"."""
+    _, colon, listed = message.rpartition(": ")
+    return [item for each in _LISTED.split(listed) if (item := each.strip(_QUOTES))] if colon else []
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."

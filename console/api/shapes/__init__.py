@@ -1,0 +1,103 @@
+"""What the API takes and gives. The names are in INTERFACES of this installation's callers: add, never change."""
+
+from console.api.shapes.agents import (
+    AgentIn,
+    AgentList,
+    AgentOut,
+    AgentPublished,
+    MemoryList,
+    MemoryOut,
+)
+from console.api.shapes.approvals import (
+    ApprovalIn,
+    ApprovalList,
+    ApprovalOut,
+    CallbackOut,
+    DecisionIn,
+    DecisionOut,
+    DeliveryList,
+    DeliveryOut,
+)
+from console.api.shapes.base import (
+    AGENT_NAME,
+    Because,
+    Body,
+)
+from console.api.shapes.brakes import (
+    AlertList,
+    AlertOut,
+    BreakerList,
+    BreakerOut,
+    HaltIn,
+    HaltOut,
+)
+from console.api.shapes.me import (
+    MeOut,
+    WebhookSecretOut,
+)
+from console.api.shapes.runs import (
+    DeedOut,
+    GuidanceIn,
+    HandOverOut,
+    PlanIn,
+    RunIn,
+    RunList,
+    RunOut,
+    RunStarted,
+    StepList,
+    StepOut,
+    ToolCallList,
+    ToolCallOut,
+    Usage,
+)
+from console.api.shapes.traces import (
+    SpanOut,
+    TraceList,
+    TraceOut,
+    TraceWithSpans,
+)
+
+__all__ = [
+    "AGENT_NAME",
+    "AgentIn",
+    "AgentList",
+    "AgentOut",
+    "AgentPublished",
+    "AlertList",
+    "AlertOut",
+    "ApprovalIn",
+    "ApprovalList",
+    "ApprovalOut",
+    "Because",
+    "Body",
+    "BreakerList",
+    "BreakerOut",
+    "CallbackOut",
+    "DecisionIn",
+    "DecisionOut",
+    "DeedOut",
+    "DeliveryList",
+    "DeliveryOut",
+    "GuidanceIn",
+    "HaltIn",
+    "HaltOut",
+    "HandOverOut",
+    "MeOut",
+    "MemoryList",
+    "MemoryOut",
+    "PlanIn",
+    "RunIn",
+    "RunList",
+    "RunOut",
+    "RunStarted",
+    "SpanOut",
+    "StepList",
+    "StepOut",
+    "ToolCallList",
+    "ToolCallOut",
+    "TraceList",
+    "TraceOut",
+    "TraceWithSpans",
+    "Usage",
+    "WebhookSecretOut",
+]

@@ -1,0 +1,65 @@
+"""Who calls through the gateway, by its token, and what it was granted."""
+
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+
+from agents.exceptions import BadConfig
+from agents.models import Agent, AgentVersion, Run
+from agents.runtime.versions import version_of
+from agents.tools.registry import tools_of
+from agents.tools.spec import Tool
+from approvals.access import Actor
+from console.api import rates
+from console.people.tokens import actor_of_token, agent_of, scopes_of, token_row
+
+STATE = "gatehouse.caller"  # where a request's caller stands in its scope
+
+
+@dataclass(slots=True)
+class Caller:
+    """A program with a good token, for one request."""
+
+    actor: Actor
+    agent: str = ""  # by whose grants and policy its calls are judged
+    scopes: frozenset[str] = frozenset()
+    told: list[Run] = field(default_factory=list)  # whose results this request's answer holds
+
+    @property
+    def version(self) -> AgentVersion | None:
+        """The live version of its agent; None where it has none."""
+        live = Agent.objects.filter(name=self.agent).values_list("live_version", flat=True).first()
+        return version_of(live) if live is not None else None
+
+    def tools(self) -> dict[str, Tool]:
+        """The tools that it may call, by name. One that its server changed is not among them."""
+        version = self.version
+        if version is None:
+            return {}
+        try:
+            granted = tools_of(version.parsed)
+        except BadConfig:
+            return {}
+        return {name: tool for name, tool in granted.items() if not tool.suspended and not tool.built_in}
+
+
+class Refused(Exception):
+    """A token that is good, and not for this, or not now."""
+
+    def __init__(self, status: int, message: str, *, retry_after: int = 0) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
+
+
+def caller_of(authorization: str) -> Caller | None:
+    """Who sent this header; None without a token that is good. Raises Refused."""
+    scheme, _, token = authorization.partition(" ")
+    row = token_row(token.strip(), now=timezone.now()) if scheme.lower() == "bearer" else None
+    if row is None:
+        return None
+    rate, scopes = rates.count(row), frozenset(scopes_of(row))
+    if rate is not None and rate.is_over:
+        raise Refused(429, rate.words, retry_after=rate.reset)
+    if "mcp" not in scopes:
+        raise Refused(403, "This token lacks the scope 'mcp' (use the MCP gateway): make one that has it.")
+    return Caller(actor_of_token(row), agent_of(row), scopes)

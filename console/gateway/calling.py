@@ -1,0 +1,106 @@
+"""A call of a program, from its arrival to its result, or to the moment when the program has waited long enough."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from mcp_types import CallToolResult
+
+from agents.direct import call_of, call_tool
+from agents.exceptions import AgentError
+from agents.models import Run, ToolCall
+from agents.states import FINAL_RUN
+from agents.tools.spec import Effect
+from approvals.exceptions import GateError
+from console.api.waiting import wait_until
+from console.gateway.answers import answer, pending, refused
+from console.gateway.caller import Caller
+from console.gateway.threads import in_thread
+
+WAIT_SECONDS, MAX_WAIT = 50.0, 3600.0  # most clients give up after 60 s without progress
+PROGRESS_SECONDS = 5.0
+KEY_CHARS = 200
+
+Report = Callable[[float, float | None, str | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller wants of a call."""
+
+    wait: float = WAIT_SECONDS  # s
+    key: str = ""
+    reason: str = ""
+    subject: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any], prefer: str) -> "Asked":
+        """From the `_meta` of the call, or the header `Prefer: wait=SECONDS` of all calls of a client."""
+        wait, preferred = meta.get("gatehouse/wait"), re.search(r"\bwait=(\d{1,5})\b", prefer)
+        if not isinstance(wait, int | float):
+            wait = float(preferred[1]) if preferred else WAIT_SECONDS
+        subject = meta.get("gatehouse/subject")
+        return cls(
+            wait=min(max(float(wait), 0.0), MAX_WAIT),
+            key=str(meta.get("gatehouse/idempotencyKey") or "")[:KEY_CHARS],
+            reason=str(meta.get("gatehouse/reason") or "")[:2000],
+            subject=subject if isinstance(subject, dict) else None,
+        )
+
+
+async def call(
+    caller: Caller, tool: str, arguments: dict[str, Any], *, asked: Asked, report: Report
+) -> CallToolResult:
+    """What became of the call; nothing of it depends on the caller's staying."""
+    try:
+        run = await in_thread(_begin, caller, tool, arguments, asked)
+    except (AgentError, GateError) as error:
+        return refused(str(error))
+    await _wait(run, asked.wait, report)
+    run, found, has_effect = await in_thread(_look, run)
+    if run.status not in FINAL_RUN:
+        return pending(run, found)
+    if has_effect:
+        caller.told.append(run)
+    return answer(run, found)
+
+
+def _begin(caller: Caller, tool: str, arguments: dict[str, Any], asked: Asked) -> Run:
+    version = caller.version
+    if version is None:
+        raise AgentError(f"The agent {caller.agent!r}, to which this token is bound, has no live version.")
+    return call_tool(
+        version=version,
+        tool=tool,
+        arguments=arguments,
+        actor=caller.actor,
+        via="mcp",
+        reason=asked.reason,
+        key=asked.key,
+        subject=dict(asked.subject or {}),
+    )
+
+
+async def _wait(run: Run, seconds: float, report: Report) -> None:
+    """Until the run is over or `seconds` have passed; the caller hears that it goes on."""
+    if run.status in FINAL_RUN:
+        return
+    begun = time.monotonic()
+    over = Run.objects.filter(pk=run.pk, status__in=FINAL_RUN)
+    while (waited := time.monotonic() - begun) < seconds and not await in_thread(over.exists):
+        await report(waited, seconds, _where(run))
+        left = begun + seconds - time.monotonic()
+        await wait_until(lambda: over.all().exists(), seconds=max(0.0, min(PROGRESS_SECONDS, left)))
+
+
+def _where(run: Run) -> str:
+    return f"{run.reason or 'At work.'} {settings.BASE_URL}/runs/{run.pk}"
+
+
+def _look(run: Run) -> tuple[Run, ToolCall, bool]:
+    found = Run.objects.get(pk=run.pk)
+    call = call_of(found)
+    return found, call, call.effect != Effect.READ
