@@ -14,6 +14,8 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from agents import credentials
@@ -430,3 +432,42 @@ def test_an_error_and_its_end_are_kept_with_the_source(tmp_path: Path) -> None:
     source = ToolSource.objects.get()
     assert "could not be started" in source.error
     assert "IsADirectoryError" in source.error
+
+
+@pytest.mark.req("GRD-4")
+def test_an_admin_has_a_server_listed_again(client: Client, tmp_path: Path) -> None:
+    world.publish_agent(tools=[{"mcp": scoundrel("changing", tmp_path).model_dump()}])
+    (tmp_path / "description").write_text("Say hello, and more.")
+    client.force_login(world.person("ada", "admin"))
+    url = reverse("admin:agents_toolsource_ask", args=[ToolSource.objects.get().pk])
+    page = client.post(url, follow=True).content.decode()
+    assert "was asked" in page
+    assert "Say hello, and more." in page
+    assert "Agents with tools of it: teller" in page
+    assert PinnedTool.objects.get().state == "changed"
+
+
+@pytest.mark.req("TOOL-3")
+def test_people_see_the_files_of_a_run_and_no_browser_runs_them(
+    play: Play, client: Client, tmp_path: Path
+) -> None:
+    play([call("gallery"), say("Done.")])
+    spec = workshop(tmp_path, include=["gallery"])
+    world.publish_agent(tools=[{"mcp": spec.model_dump()}], policy=ALLOW)
+    run = world.carry_on(world.start())
+    client.force_login(world.person("ana", "operator"))
+    page = client.get(f"/runs/{run.pk}").content.decode()
+    picture, _, script = Attachment.objects.all()
+    assert f'<img class="call-picture" src="/runs/{run.pk}/attachments/{picture.pk}"' in page
+    shown = client.get(f"/runs/{run.pk}/attachments/{picture.pk}")
+    assert (shown["Content-Type"], shown["Content-Disposition"]) == ("image/png", "inline")
+    handed = client.get(f"/runs/{run.pk}/attachments/{script.pk}")
+    assert handed["Content-Type"] == "application/octet-stream"
+    assert handed["Content-Disposition"].startswith("attachment")
+    for answer in (shown, handed):
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["Content-Security-Policy"].startswith("sandbox")
+    other = world.start()
+    assert client.get(f"/runs/{other.pk}/attachments/{picture.pk}").status_code == 404
+    client.logout()
+    assert client.get(f"/runs/{run.pk}/attachments/{picture.pk}").status_code == 302

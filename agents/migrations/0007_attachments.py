@@ -8,7 +8,7 @@ import traces.ids
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("agents", "0005_tool_sources_credentials"),
+        ("agents", "0006_direct_calls"),
     ]
 
     operations = [
