@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import CancelledError
 from typing import Any
 
 from mcp.shared.exceptions import MCPError
@@ -58,12 +59,15 @@ def _reply(
                 meta={KEY: context.idempotency_key},
                 deadline=deadline,
                 progress=progress,
+                stop_with=context.run_id if target.effect is Effect.READ else "",
             )
         except MCPError as error:
             if error.code == GONE and not last:
                 session.give_up(connection)
                 continue
             raise _outcome(target, session, connection, error) from error
+        except CancelledError as error:
+            raise ToolFailure(f"{target.name} was told to stop, since its run is cancelled.") from error
         except TimeoutError as error:
             session.look_at(connection)
             raise UnknownOutcome(f"{target.name} did not answer within {target.timeout:g} s.") from error

@@ -11,6 +11,7 @@ from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
 from agents.tools.mcp.reach import Given
 from agents.tools.mcp.wire import GONE, LOST, MESSAGE_MAX, NOT_SENT, too_large
+from agents.tools.results import ToolFailure
 
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=660.0)  # s; a call's own time ends before
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
@@ -53,6 +54,8 @@ class _Answering:
                 return await _whole(request, response)
         except UNSENT as error:
             return _answer(request, NOT_SENT, f"it can't be reached ({type(error).__name__}: {error})")
+        except ToolFailure as error:  # a place that tools may not reach
+            return _answer(request, NOT_SENT, str(error).rstrip("."))
         except httpx2.HTTPError as error:
             return _answer(request, LOST, f"the connection was lost ({type(error).__name__}: {error})")
         return response

@@ -6,9 +6,11 @@ server that can't be started is left alone for a while, longer each time.
 
 import asyncio
 import atexit
+import logging
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from functools import cache
 from typing import Any, TypeVar
 
@@ -21,8 +23,13 @@ from agents.config.tools import McpServer
 from agents.tools.mcp import listing, stdio
 from agents.tools.mcp.connection import Connection, Reply
 from agents.tools.mcp.reach import Given, Stamp, Unreachable, given_to, key_of, stamp_of
+from agents.tools.mcp.stopping import stoppable
 
 log = structlog.get_logger(__name__)
+# They log addresses and messages as they are, and those may hold secrets.
+for name in ("client", "mcp.client", "mcp.shared"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 REST_SECONDS = (1, 2, 5, 10, 30, 60)  # after so many failures in a row to reach it
 TELL_EVERY = 1.0  # s; a server may say as often as it likes that its tools changed
@@ -78,11 +85,17 @@ class Session:
         meta: dict[str, Any],
         deadline: float,
         progress: ProgressFnT | None,
+        stop_with: str = "",
     ) -> Reply:
-        """Call a tool over a connection. Raises what `Connection.call` raises; TimeoutError."""
+        """Call a tool over a connection; it is cancelled with the reads of the run `stop_with`.
+
+        Raises what `Connection.call` raises; TimeoutError, CancelledError.
+        """
         seconds = max(deadline - time.monotonic(), 0.05)
         calling = connection.call(name, arguments, meta=meta, seconds=seconds, progress=progress)
-        return run(calling, seconds + 0.2)
+        future = asyncio.run_coroutine_threadsafe(calling, loop())
+        with stoppable(future, stop_with):
+            return _result(future, seconds + 0.2)
 
     def give_up(self, connection: Connection) -> None:
         """End a connection that is of no use any more; the next call makes a new one."""
@@ -183,7 +196,10 @@ def close_all(seconds: float = 10) -> None:
 
 def run(work: Coroutine[Any, Any, T], seconds: float) -> T:
     """What `work` returns or raises on the loop; TimeoutError after `seconds`, when it is cancelled."""
-    future = asyncio.run_coroutine_threadsafe(work, loop())
+    return _result(asyncio.run_coroutine_threadsafe(work, loop()), seconds)
+
+
+def _result(future: Future[T], seconds: float) -> T:
     try:
         return future.result(seconds)
     except TimeoutError:

@@ -19,13 +19,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from agents import credentials
+from agents.actions import cancel_run
 from agents.config.tools import McpServer
 from agents.exceptions import BadConfig
 from agents.models import Attachment, PinnedTool, ToolCall, ToolSource
 from agents.providers.scripted import call, say
+from agents.runtime import leases
 from agents.runtime.performing import Attempt, perform
 from agents.tools import mcp, pins
-from agents.tools.mcp import progress, sessions
+from agents.tools.mcp import progress, sessions, stopping
 from agents.tools.spec import Effect, Tool, ToolContext
 from tests import world
 from tests.integration.agents.conftest import Play
@@ -471,3 +473,35 @@ def test_people_see_the_files_of_a_run_and_no_browser_runs_them(
     assert client.get(f"/runs/{other.pk}/attachments/{picture.pk}").status_code == 404
     client.logout()
     assert client.get(f"/runs/{run.pk}/attachments/{picture.pk}").status_code == 302
+
+
+@pytest.mark.req("TOOL-3")
+def test_a_run_that_is_cancelled_stops_its_reads(play: Play, tmp_path: Path) -> None:
+    spec = workshop(tmp_path, include=["rest"], effects={"rest": "read"}, options={"rest": {"timeout": 60}})
+    play([call("rest", seconds=60), say("Done.")])
+    world.publish_agent(tools=[{"mcp": spec.model_dump()}])
+    run = world.start()
+    with ThreadPoolExecutor(1) as worker:
+        carried = worker.submit(world.carry_on, run)
+        until(lambda: stopping._reads, "the call waits for its answer")
+        cancel_run(run_id=run.pk, actor=world.operator())
+        leases._renew(timezone.now())
+        assert carried.result(20).status == "cancelled"
+    assert world.calls(run)[0][0] == "rest"
+    until(lambda: lines(tmp_path / "ledger") == ["rest was told to stop"], "the server hears of it")
+
+
+@pytest.mark.req("TOOL-1")
+def test_a_process_that_ends_leaves_no_program_behind(tmp_path: Path) -> None:
+    spec = scoundrel("family", tmp_path)
+    code = (
+        "import sys, time, django; django.setup()\n"
+        "from agents.config.tools import McpServer; from agents.tools.mcp import reach, sessions\n"
+        "spec = McpServer.model_validate_json(sys.argv[1])\n"
+        "sessions.run(sessions.session_of(spec)._connect(reach.given_to(spec), ()), 20)\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-c", code, spec.model_dump_json()]
+    subprocess.run(command, check=True, env=environment, timeout=60)
+    child = int((tmp_path / "child").read_text())
+    until(lambda: not psutil.pid_exists(child), "the child is gone")
