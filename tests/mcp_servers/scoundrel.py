@@ -67,7 +67,7 @@ def act(request: dict[str, Any]) -> None:
         case "huge":
             content = [{"type": "text", "text": "x" * 9_000_000}]
         case "floods":
-            for _ in range(20_000):
+            for _ in range(3_000):
                 send({"method": "notifications/message", "params": {"level": "info", "data": "x" * 100}})
                 send({"method": "notifications/tools/list_changed"})
             sys.stderr.write("y" * 3_000_000 + "\nlast words\n")

@@ -25,6 +25,7 @@ from agents.exceptions import BadConfig
 from agents.models import Attachment, PinnedTool, ToolCall, ToolSource
 from agents.providers.scripted import call, say
 from agents.runtime import leases
+from agents.runtime.loop import advance
 from agents.runtime.performing import Attempt, perform
 from agents.tools import mcp, pins
 from agents.tools.mcp import progress, sessions, stopping
@@ -329,7 +330,7 @@ def test_a_server_that_says_that_its_tools_changed_is_listed_at_once(
     assert lines(tmp_path / "listings") == ["listed"]
     assert attempt(act).status == "succeeded"
     until(lambda: len(lines(tmp_path / "listings")) > 1, "its tools are listed again")
-    assert len(lines(tmp_path / "listings")) < 100  # of twenty thousand times that it said so
+    assert len(lines(tmp_path / "listings")) < 100  # of thousands of times that it said so
 
 
 @pytest.mark.req("TOOL-1")
@@ -482,12 +483,13 @@ def test_a_run_that_is_cancelled_stops_its_reads(play: Play, tmp_path: Path) -> 
     world.publish_agent(tools=[{"mcp": spec.model_dump()}])
     run = world.start()
     with ThreadPoolExecutor(1) as worker:
-        carried = worker.submit(world.carry_on, run)
+        carried = worker.submit(advance, run.pk)
         until(lambda: stopping._reads, "the call waits for its answer")
         cancel_run(run_id=run.pk, actor=world.operator())
         leases._renew(timezone.now())
-        assert carried.result(20).status == "cancelled"
-    assert world.calls(run)[0][0] == "rest"
+        carried.result(20)
+    run.refresh_from_db()
+    assert run.status == "cancelled"
     until(lambda: lines(tmp_path / "ledger") == ["rest was told to stop"], "the server hears of it")
 
 
