@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -122,7 +123,7 @@ def keep(
 
 def _parts(secret: Secret) -> list[str]:
     """The secret as it may come back: itself, encoded, or the password alone."""
-    parts = [secret.value, base64.b64encode(secret.value.encode()).decode()]
+    parts = [secret.value, base64.b64encode(secret.value.encode()).decode(), quote(secret.value, safe="")]
     if secret.kind == Kind.BASIC:
         parts.append(secret.value.partition(":")[2])
     return [part for part in parts if len(part) >= 4]

@@ -177,6 +177,8 @@ APPROVAL_SECONDS = 24 * 3600
 API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
 # Hosts to which callbacks may go without TLS.
 CALLBACK_HTTP_HOSTS = environment.listed("GATEHOUSE_CALLBACK_HTTP_HOSTS", [])
+# Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.
+EGRESS = environment.listed("GATEHOUSE_EGRESS", ["https://*"])
 
 UNFOLD = {
     "SITE_TITLE": "Gatehouse",

@@ -34,11 +34,13 @@ def load_tool(path: str) -> Tool:
 
 
 def ask_sources(config: AgentConfig) -> None:
-    """Ask the servers and documents that were never asked what tools they have. Raises BadConfig with every place."""
+    """Check what tools reach for, and ask servers and documents that were never asked. Raises BadConfig with every place."""
     wrong: list[dict[str, Any]] = []
     for place, reference in enumerate(config.tools):
         try:
-            if reference.openapi:
+            if reference.http:
+                http.check(reference.http)
+            elif reference.openapi:
                 openapi.ask(reference.openapi)
             elif reference.mcp:
                 mcp.ask(reference.mcp)

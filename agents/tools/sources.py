@@ -21,7 +21,10 @@ def ask_again(source: ToolSource) -> None:
         if isinstance(spec, McpServer):
             mcp.list_again(spec)
         else:
-            openapi.ask(spec)
+            openapi.refresh(spec)
+            source.refresh_from_db()
+            if source.error:
+                raise BadConfig(source.error)
         return
     raise BadConfig(f"No agent names {source} any more, so nothing says how it is reached.")
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from agents.tools.egress.rules import EgressRefused, rules
 from console.celery import app
 from console.services.preflight import SPACE_NEEDED
 
@@ -80,6 +81,12 @@ def _settings() -> Iterator[Finding]:
         yield Finding("BASE_URL", settings.BASE_URL, f"Add {base.hostname} to ALLOWED_HOSTS.")
     else:
         yield Finding("BASE_URL", settings.BASE_URL)
+    try:
+        rules()
+    except EgressRefused as error:
+        yield Finding("GATEHOUSE_EGRESS", "tools reach nothing", str(error))
+    else:
+        yield Finding("GATEHOUSE_EGRESS", f"tools may reach {', '.join(settings.EGRESS)}")
 
 
 def _database() -> Iterator[Finding]:

@@ -9,11 +9,12 @@ from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
+from agents.tools.egress import CONNECT_SECONDS, async_client
 from agents.tools.mcp.reach import Given
 from agents.tools.mcp.wire import GONE, LOST, MESSAGE_MAX, NOT_SENT, too_large
 from agents.tools.results import ToolFailure
 
-TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=660.0)  # s; a call's own time ends before
+TIMEOUT = httpx2.Timeout(30.0, connect=CONNECT_SECONDS, read=660.0)  # s; a call's own time ends before
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
 
 
@@ -29,10 +30,9 @@ async def server(url: str, given: Given) -> AsyncIterator[TransportStreams]:
 
 
 def _http_client(given: Given) -> httpx2.AsyncClient:
-    limits = httpx2.Limits(max_connections=200, max_keepalive_connections=20)
-    return httpx2.AsyncClient(
-        headers=given.values, params=given.query, timeout=TIMEOUT, limits=limits, trust_env=False
-    )
+    client = async_client(given.values, TIMEOUT)
+    client.params = httpx2.QueryParams(given.query)
+    return client
 
 
 class _Answering:

@@ -62,10 +62,11 @@ def no_sessions() -> Iterator[None]:
 
 
 @pytest.fixture
-def everything_by_http() -> Iterator[str]:
+def everything_by_http(settings: Any) -> Iterator[str]:
     """The address of the server that has everything."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+    settings.EGRESS = [f"http://127.0.0.1:{port}"]
     command = reference.server("server-everything", "streamableHttp")
     environment = {**os.environ, "PORT": str(port)}
     quiet = subprocess.DEVNULL

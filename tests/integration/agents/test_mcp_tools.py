@@ -103,10 +103,11 @@ def test_a_tool_of_a_server_is_called_through_the_gate(play: Play, tmp_path: Pat
 
 
 @pytest.fixture
-def by_http(tmp_path: Path) -> Iterator[Callable[[], McpServer]]:
+def by_http(tmp_path: Path, settings: Any) -> Iterator[Callable[[], McpServer]]:
     """Starts the honest server on a port, again after it was killed; ends it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+    settings.EGRESS = [f"http://127.0.0.1:{port}"]
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> McpServer:
@@ -150,6 +151,12 @@ def test_a_server_with_an_address_is_called_and_found_again_after_it_was_killed(
     wipe = granted(spec.model_copy(update={"default_effect": "irreversible"}))["leave"]
     assert attempt(wipe).status == "unknown"
     assert lines(tmp_path / "ledger") == ["leave"]
+
+
+@pytest.mark.req("OPS-4")
+def test_a_server_with_an_address_that_no_rule_admits_is_not_reached() -> None:
+    with pytest.raises(BadConfig, match="no egress rule admits it"):
+        mcp.ask(McpServer(name="inside", url="http://169.254.169.254/mcp"))
 
 
 @pytest.mark.req("TOOL-1")
