@@ -22,9 +22,10 @@ from agents.forms import GUARDRAILS, LIMITS, AgentForm
 from agents.memory.admin import MemoryAdmin
 from agents.models import Agent, AgentVersion, Run, Step, ToolCall
 from agents.prices_admin import PriceAdmin
+from agents.sources_admin import ToolSourceAdmin
 from traces.admin import History, ReadOnly
 
-__all__ = ["AgentAdmin", "CredentialAdmin", "MemoryAdmin", "PriceAdmin"]
+__all__ = ["AgentAdmin", "CredentialAdmin", "MemoryAdmin", "PriceAdmin", "ToolSourceAdmin"]
 
 
 @admin.register(Agent)

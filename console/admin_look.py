@@ -30,6 +30,7 @@ SECTIONS: list[dict[str, Any]] = [
         "items": [
             _entry("Agents", "smart_toy", "agents_agent"),
             _entry("Credentials", "lock", "agents_credential"),
+            _entry("Tool sources", "hub", "agents_toolsource"),
             _entry("Prices", "payments", "agents_price"),
             _entry("Memories", "psychology", "agents_memory"),
             _entry("People", "group", "auth_user"),

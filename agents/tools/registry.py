@@ -80,10 +80,9 @@ def tools_of(config: AgentConfig) -> dict[str, Tool]:
             else:
                 tools[tool.name] = tool
                 named[tool.name] = (place, reference)
-    if config.pattern != "gateway" and len(named) > MAX_TOOLS:
-        message = (
-            f"{len(named)} tools; at most {MAX_TOOLS}, better 5 to 7: include fewer, or split the agent."
-        )
+    offered = sum(not tools[name].suspended for name in named)
+    if config.pattern != "gateway" and offered > MAX_TOOLS:
+        message = f"{offered} tools; at most {MAX_TOOLS}, better 5 to 7: include fewer, or split the agent."
         wrong.append({"path": ["tools"], "message": message})
     require_none(wrong)
     for name, (place, reference) in named.items():
