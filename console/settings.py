@@ -159,6 +159,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": SWEEP_SECONDS},
     },
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
+    "ask_sources": {"task": "agents.ask_sources", "schedule": 300.0, "options": {"expires": 300.0}},
 }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
 EFFECT_SLOTS = int(os.environ.get("GATEHOUSE_EFFECT_SLOTS", "6"))
