@@ -120,11 +120,11 @@ class ApiTokenAdmin(ReadOnly, ModelAdmin):
         "shown",
         "user",
         "role",
-        "agent",
         "scope_names",
+        "agent",
         "created_at",
-        "expires_at",
         "last_used_at",
+        "expires_at",
         "revoked_at",
     )
     list_select_related = ("user",)

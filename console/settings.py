@@ -159,6 +159,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": SWEEP_SECONDS},
     },
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
+    "ask_sources": {"task": "agents.ask_sources", "schedule": 300.0, "options": {"expires": 300.0}},
 }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
 EFFECT_SLOTS = int(os.environ.get("GATEHOUSE_EFFECT_SLOTS", "6"))
@@ -175,8 +176,6 @@ APPROVAL_USE_SECONDS = 3600
 APPROVAL_SECONDS = 24 * 3600
 # Requests that one API token may make within a minute.
 API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
-# Hosts to which callbacks may go without TLS.
-CALLBACK_HTTP_HOSTS = environment.listed("GATEHOUSE_CALLBACK_HTTP_HOSTS", [])
 # Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.
 EGRESS = environment.listed("GATEHOUSE_EGRESS", ["https://*"])
 

@@ -64,7 +64,7 @@ def fits(tool: Tool, arguments: dict[str, Any]) -> list[dict[str, Any]]:
     validator = Draft202012Validator(tool.parameters, registry=EMPTY_REGISTRY)
     try:
         return [_readable(error) for error in validator.iter_errors(arguments)]
-    except Unresolvable as error:
+    except (Unresolvable, RecursionError) as error:
         return [{"path": [], "message": f"the schema of {tool.name} is broken: {error}"}]
 
 
