@@ -11,10 +11,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from agents import sealing
 from agents.exceptions import BadConfig
 from agents.models import Credential
 from agents.tools.results import ToolFailure
+from traces import sealing
 from traces.recorder import record
 
 USED_EVERY = timedelta(minutes=1)

@@ -12,11 +12,11 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from standardwebhooks import Webhook
 
-from agents import sealing
 from agents.providers.patience import bound, patient
 from approvals import deliveries
 from approvals.models import Delivery
 from console.callbacks.keys import signing_secrets
+from traces import sealing
 from traces.models import Event
 
 log = structlog.get_logger(__name__)
