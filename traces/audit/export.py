@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from traces.audit import keys
-from traces.audit.forms import FORMAT, NO_SEAL, Line, digest
+from traces.audit.forms import FORMAT, NO_SEAL, Line, digest, event_digest
 from traces.audit.sealer import event_line, moment, seal_line
 from traces.audit.tree import paths_of
 from traces.audit.verification import HASH
@@ -45,14 +45,14 @@ def stored_seals(*, first: int = 1, last: int | None = None) -> Iterator[tuple[S
     seals = Seal.objects.filter(number__gte=first).order_by("number")
     if last is not None:
         seals = seals.filter(number__lte=last)
-    before = (
-        Seal.objects.filter(number__lt=first).order_by("-number").values_list("last_event", flat=True).first()
-    )
-    after = before or 0
+    before = Seal.objects.filter(number__lt=first).order_by("-number").values_list("last_event", flat=True)
+    after = before.first()
     for seal in seals.iterator(chunk_size=20):
-        events = Event.objects.filter(pk__gt=after, pk__lte=seal.last_event).order_by("pk")
-        yield seal, list(events)
-        after = max(after, seal.last_event)
+        events = Event.objects.filter(pk__lte=seal.last_event).order_by("pk")
+        if after is not None:
+            events = events.filter(pk__gt=after)
+        yield seal, list(events[: len(seal.leaves) // HASH + 1])  # one too many shows as well as all
+        after = max(after or 0, seal.last_event)
 
 
 def excerpt_lines(events: Iterable[Event], *, claims: Sequence[Line] = (), **told: Any) -> Iterator[Line]:
@@ -68,8 +68,9 @@ def excerpt_lines(events: Iterable[Event], *, claims: Sequence[Line] = (), **tol
         yield {"kind": "seal", **seal_line(seal)}
         numbers.append(seal.number)
         leaves = [bytes(seal.leaves[at : at + HASH]) for at in range(0, len(seal.leaves), HASH)]
-        members = list(_members(seal))
-        places = [members.index(event.pk) for event in covered]
+        hashed = [event_digest(event_line(event)) for event in covered]
+        # One that was changed has no place; then the file tells that by itself.
+        places = [leaves.index(leaf) if leaf in leaves else 0 for leaf in hashed]
         for event, place, path in zip(covered, places, paths_of(leaves, places), strict=True):
             ids.append(event.pk)
             yield {
@@ -95,11 +96,6 @@ def document(lines: Iterable[Line]) -> str:
 def seal_of(event_id: int) -> Seal | None:
     """The seal that covers an event; None while it waits for one."""
     return Seal.objects.defer("leaves").filter(last_event__gte=event_id).order_by("last_event").first()
-
-
-def _members(seal: Seal) -> Iterator[int]:
-    covered = Event.objects.filter(pk__gte=seal.first_event, pk__lte=seal.last_event).order_by("pk")
-    return iter(covered.values_list("pk", flat=True))
 
 
 def _by_seal(events: Iterable[Event]) -> Iterator[tuple[Seal, list[Event]]]:
