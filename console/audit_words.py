@@ -57,7 +57,7 @@ _WORDS: Mapping[str, str] = {
     "token.created": "made a token for {user}, role {role} ({prefix}…)",
     "token.revoked": "revoked the token {prefix}…",
     "signing_key.rotated": "replaced the key that signs callbacks for {user}",
-    "agent.published": "published version {version} of {agent}",
+    "agent.published": "published version {version} of {object_id}",
     "credential.created": "stored the credential {name}",
     "credential.rotated": "replaced the credential {name}",
     "tool.appeared": "found a new tool: {tool} of {source}",
