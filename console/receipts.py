@@ -96,6 +96,11 @@ class Receipt:
         return all(entry.is_same for entry in self.entries)
 
     @property
+    def is_sealed(self) -> bool:
+        """Whether the log can prove all of it by now."""
+        return all(entry.seal is not None for entry in self.entries)
+
+    @property
     def words(self) -> str:
         """What it comes to."""
         if not self.is_whole:

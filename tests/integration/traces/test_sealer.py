@@ -136,7 +136,7 @@ def test_a_sealer_that_dies_mid_batch_leaves_nothing_half(
     for _ in range(20):
         note()
     saved = Seal.save
-    done = []
+    done: list[int] = []
 
     def save(self: Seal, **kwargs: Any) -> None:
         if where == "after":

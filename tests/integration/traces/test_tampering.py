@@ -62,7 +62,10 @@ def edit(number: int, kind: str = "event", /, **values: Any) -> Change:
 
 
 def drop(number: int, kind: str = "event") -> Change:
-    return lambda lines: lines.pop(place_of(lines, kind, number)) and None
+    def change(lines: list[Line]) -> None:
+        del lines[place_of(lines, kind, number)]
+
+    return change
 
 
 def swap(one: int, other: int, kind: str = "event") -> Change:
