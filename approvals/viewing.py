@@ -5,14 +5,11 @@ from django.db import connection, transaction
 from approvals.access import Actor
 from approvals.models import Approval
 from traces.models import Event
-from traces.recorder import page, record
+from traces.recorder import note
 
 
 def note_view(approval: Approval, *, actor: Actor) -> None:
-    """Record that this person was shown the request as it stands, with the digest of what was shown.
-
-    Nobody's page changes by it, so that it is not announced.
-    """
+    """Record that this person was shown the request as it stands, with the digest of what was shown."""
     seen = Event.objects.filter(
         name="approval.viewed",
         actor=str(actor),
@@ -28,12 +25,10 @@ def note_view(approval: Approval, *, actor: Actor) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
         if seen.exists():
             return
-        with page() as recorded:
-            record(
-                "approval.viewed",
-                actor=str(actor),
-                object_id=approval.pk,
-                run_id=approval.run_id,
-                data={"revision": approval.revision, "digest": approval.digest},
-            )
-        Event.objects.bulk_create(recorded.events)
+        note(
+            "approval.viewed",
+            actor=str(actor),
+            object_id=approval.pk,
+            run_id=approval.run_id,
+            data={"revision": approval.revision, "digest": approval.digest},
+        )

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.http import HttpRequest
 
-from traces.recorder import record
+from traces.recorder import note
 
 
 def listen() -> None:
@@ -36,4 +36,4 @@ def _failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | Non
 def _record(name: str, actor: str, user: User | None, request: HttpRequest | None) -> None:
     address = request.META.get("REMOTE_ADDR", "") if request is not None else ""
     data = {"user": user.get_username() if user else "", "address": address}
-    record(name, actor=actor, object_id=str(user.pk) if user else "", data=data)
+    note(name, actor=actor, object_id=str(user.pk) if user else "", data=data)
