@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 @contextmanager
 def rewritable() -> Iterator[None]:
-    """In the block, no trigger keeps events from being changed. An installation has no such door: see decision 0013."""
+    """In the block, no trigger keeps events from being changed. Only a superuser can, and the chain tells."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         yield

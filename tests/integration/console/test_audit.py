@@ -14,6 +14,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 
 from agents.decisions import decide
@@ -34,6 +35,7 @@ from traces.audit.keys import public_keys
 from traces.audit.sealer import seal_due
 from traces.audit.verification import Damage, parse_lines, verify
 from traces.models import Event, Seal
+from traces.queries.audit import find_events
 from traces.recorder import record
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("APR-9")]
@@ -216,6 +218,14 @@ def test_the_page_goes_on_by_cursor(ana: Client) -> None:
     assert "stopped a9<" in older
     assert "stopped a10<" not in older
     assert "Newest" in older
+
+
+def test_the_page_is_quick_among_many_events_of_runs() -> None:
+    Event.objects.bulk_create(Event(name="step.taken", actor="system") for _ in range(3000))
+    record("halt.pressed", actor="user:ana")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE traces_event")
+    assert "event_audited" in find_events(actors=["user:ana"]).order_by("-pk")[:51].explain()
 
 
 def test_who_may_look_and_who_may_export(ana: Client, amir: Client) -> None:
