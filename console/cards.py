@@ -14,6 +14,7 @@ from approvals.exceptions import NotAllowed
 from approvals.models import Approval, Decision, Kind, Revision, Vote
 from approvals.queries import standing_halts
 from approvals.states import ApprovalStatus
+from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
 
 NEVER = timedelta(days=3650)  # a time limit beyond this is none
@@ -202,6 +203,11 @@ class Card:
             for name in shown
             if name in self.approval.context
         }
+
+    @cached_property
+    def receipt(self) -> Receipt | None:
+        """What was shown, decided and executed; None where no person decided."""
+        return receipt_of(self.approval)
 
     @property
     def raw(self) -> dict[str, Any]:

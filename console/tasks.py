@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from agents.runtime.journal import give_back_connection
 from console.callbacks import sending
+from traces.audit.sealer import seal_due
+from traces.audit.stored import verify_and_record
 
 
 @shared_task(name="console.deliver", ignore_result=True)
@@ -23,5 +25,23 @@ def deliver_due() -> None:
     """Wake the callbacks whose time has come."""
     try:
         sending.wake_due(now=timezone.now())
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="console.seal_events", ignore_result=True)
+def seal_events() -> None:
+    """Seal what was written to the audit log."""
+    try:
+        seal_due()
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="console.verify_audit", ignore_result=True)
+def verify_audit(actor: str = "system") -> None:
+    """Check all that was sealed; the result is an event."""
+    try:
+        verify_and_record(actor=actor)
     finally:
         give_back_connection()

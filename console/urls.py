@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import breaker, undoing
+from console.views import audit, breaker, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
 from console.views.decision import decision, edit, preview
@@ -36,6 +36,10 @@ urlpatterns = [
     path("inbox/<uuid:approval_id>/edit", edit),
     path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
+    path("inbox/<uuid:approval_id>/receipt.json", audit.receipt, name="receipt"),
+    path("audit", audit.audit, name="audit"),
+    path("audit/export", audit.export),
+    path("audit/verify", audit.verify),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
     path("runs", runs, name="runs"),
     path("runs/start", start, name="start-run"),

@@ -12,6 +12,7 @@ from approvals.access import Actor, get_approval
 from approvals.exceptions import Missing
 from approvals.models import Approval
 from approvals.queries import pending_queue
+from approvals.viewing import note_view
 from console.cards import REJECTIONS, Card
 from console.htmx import render_page
 from console.people.entry import actor_of, people_only
@@ -94,6 +95,8 @@ def queue_context(actor: Actor, current: Approval | None = None) -> dict[str, An
 def card_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:
     """What one request shows. `chosen`: the person asked for this one, so that a phone shows it instead of the list."""
     card = Card(approval, actor, timezone.now()) if approval else None
+    if approval is not None:
+        note_view(approval, actor=actor)
     return {"card": card, "chosen": chosen, "rejections": REJECTIONS}
 
 
