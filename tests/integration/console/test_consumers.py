@@ -57,6 +57,9 @@ async def listening(path: str, cookie: bytes) -> AsyncIterator[Socket]:
         await flush()
 
 
+OBJECT = "0198b9a2-0000-7000-8000-000000000000"
+
+
 async def flush() -> None:
     layer = get_channel_layer()
     assert layer is not None
@@ -74,7 +77,7 @@ async def closed_with(opened: Socket) -> int:
 def happen(name: str, run_id: UUID | None = None) -> int:
     """Something happens, and is committed."""
     with transaction.atomic():
-        record(name, actor="system", object_id="o", run_id=run_id, data={"secret": "never sent"})
+        record(name, actor="system", object_id=OBJECT, run_id=run_id, data={"secret": "never sent"})
         return Event.objects.latest("pk").pk
 
 
@@ -110,7 +113,7 @@ def test_people_hear_of_everything_by_id_and_nothing_more() -> None:
             assert await opened.next_message() == {
                 "event": "approval.requested",
                 "id": pk,
-                "object_id": "o",
+                "object_id": OBJECT,
                 "run_id": None,
             }
 
