@@ -20,6 +20,7 @@ from approvals.access import Actor, get_approval, require_may_decide
 from approvals.actions import Edit
 from approvals.digest import action_digest
 from approvals.exceptions import Invalid
+from approvals.eyes import terms_of
 from approvals.models import Approval, Kind
 from approvals.policy import Outcome, evaluate
 
@@ -127,6 +128,9 @@ def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
         approvers=verdict.approvers,
         role=verdict.role,
         rule=f"{verdict.rule} ({verdict.why})",
+        roles=verdict.roles,
+        denials=verdict.denials,
+        hold=verdict.hold,
     )
 
 
@@ -151,4 +155,5 @@ def _edit_of_another_program(approval: Approval, arguments: dict[str, Any]) -> E
         approvers=approval.approvers,
         role=approval.role,
         rule=approval.rule,
+        denials=terms_of(approval).denials,
     )
