@@ -300,8 +300,12 @@ def expire_due(*, now: datetime, limit: int = 200) -> int:
 
 def _voices(votes: Sequence[Vote], actor: Actor) -> list[Voice]:
     """Who says yes: those who did, and `actor` now."""
-    users = {user.pk: user for user in User.objects.filter(pk__in=[vote.user_id for vote in votes])}
-    said = [
+    return [*_said(votes), Voice(actor.user.pk, actor.user.get_username(), actor.speaks_as)]
+
+
+def _said(votes: Sequence[Vote]) -> list[Voice]:
+    users = User.objects.in_bulk([vote.user_id for vote in votes])
+    return [
         Voice(
             vote.user_id,
             users[vote.user_id].get_username(),
@@ -309,7 +313,6 @@ def _voices(votes: Sequence[Vote], actor: Actor) -> list[Voice]:
         )
         for vote in votes
     ]
-    return [*said, Voice(actor.user.pk, actor.user.get_username(), actor.speaks_as)]
 
 
 def _alone(approval: Approval, voices: Sequence[Voice], needs: Needs, actor: Actor) -> str:
@@ -422,6 +425,13 @@ def _expire(approval: Approval, *, now: datetime) -> None:
     told = why_nobody(approval)
     data = {"why": told} if told else {}
     record("approval.expired", actor="system", object_id=approval.pk, run_id=approval.run_id, data=data)
+
+
+def still_missing(approval: Approval) -> str:
+    """What is lacking before a pending action is approved, in words; empty where nothing is."""
+    votes = read(Vote, "approval_id = $1 AND revision = $2 AND approve", approval.pk, approval.revision)
+    needs = needs_of(approval, terms_of(approval))
+    return lacking(_said(votes), replace(needs, four_eyes=needs.four_eyes and not settings.SINGLE_OPERATOR))
 
 
 def why_nobody(approval: Approval) -> str:

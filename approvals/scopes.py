@@ -4,6 +4,7 @@ A scope names every argument that a call may have; a call with another argument,
 is outside. Values are compared as JSON compares them: 40 is 40.0, true is not 1.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -81,8 +82,13 @@ def _phrase(limit: Mapping[str, Any]) -> str:
     return "is anything"
 
 
+def as_text(value: Any) -> str:
+    """A value as a person writes it in a form."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _shown(value: Any) -> str:
-    text = str(value)
+    text = as_text(value)
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 

@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import breaker, undoing
-from console.views.decision import decision, edit, preview
+from console.views import breaker, grants, undoing
+from console.views.decision import decision, edit, preview, recall
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
@@ -34,6 +34,12 @@ urlpatterns = [
     path("inbox/<uuid:approval_id>/edit", edit),
     path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
+    path("inbox/<uuid:approval_id>/recall", recall, name="recall"),
+    path("inbox/<uuid:approval_id>/grant", grants.from_card, name="grant"),
+    path("grants", grants.page, name="grants"),
+    path("grants/propose", grants.from_history, name="propose-grant"),
+    path("grants/<uuid:grant_id>/confirm", grants.confirm, name="confirm-grant"),
+    path("grants/<uuid:grant_id>/revoke", grants.revoke, name="revoke-grant"),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
     path("runs", runs, name="runs"),
     path("runs/start", start, name="start-run"),

@@ -107,7 +107,9 @@ def holding(stretch: Stretch, terms: Terms) -> list[Condition]:
 def at_once(stretch: Stretch, tool: Tool) -> bool:
     """Whether calls of the tool can go from their judgement straight to their claim: nothing is to be done between."""
     aged = any(known.fresh_seconds for known in stretch.tools.values())
-    return not (aged or tool.cache_seconds or tool.rate_limit) and not breakers.unavailable_since(tool)
+    return not (
+        aged or tool.fingerprint or tool.cache_seconds or tool.rate_limit
+    ) and not breakers.unavailable_since(tool)
 
 
 def judge_by_policy(

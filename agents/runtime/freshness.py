@@ -14,8 +14,9 @@ from agents.memory.stored_results import set_apart
 from agents.models import StoredResult, ToolCall
 from agents.runtime.availability import note
 from agents.runtime.binding import tool_context
+from agents.runtime.drift import drift
 from agents.runtime.granted import free_place
-from agents.runtime.journal import entry, move_call
+from agents.runtime.journal import entry, move_call, write
 from agents.runtime.performing import Attempt, perform
 from agents.runtime.requesting import UNSHOWN, ask_people, prepare
 from agents.runtime.stretch import Stretch
@@ -42,12 +43,25 @@ def confirm(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         return True
     stale = _stale(stretch, call, timezone.now())
     if not stale:
-        return True
+        return _as_asked(stretch, call, tool)
     require_running(stretch.agent)
     objections = [words for read in stale if (words := _read_again(stretch, read))]
     if objections:
         send_back(stretch, call, tool, " ".join(objections), why="older than the tool allows")
-    return not objections
+        return False
+    return _as_asked(stretch, call, tool)
+
+
+def _as_asked(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
+    """Whether the call rests on what it did when people approved it; if not, they are asked again."""
+    if tool.fingerprint is None or call.approval_id is None:
+        return True
+    require_running(stretch.agent)
+    write(stretch.run)  # before code of a tool's author runs
+    changed = drift(call, tool, agent=stretch.agent)
+    if changed:
+        send_back(stretch, call, tool, changed, why="its tool told another fingerprint just before it ran")
+    return not changed
 
 
 def _stale(stretch: Stretch, call: ToolCall, now: datetime) -> list[ToolCall]:

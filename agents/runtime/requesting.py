@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from agents.models import Run, ToolCall
 from agents.runtime.binding import policy_digest, tool_context
+from agents.runtime.drift import fingerprint
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.calling import within
@@ -117,6 +118,7 @@ def prepare(stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict) -> S
     )
     asker = run.started_by_id if call.step.payload.get("via") else None
     terms = eyes.terms(needs, denials=verdict.denials, hold=verdict.hold, stakes=stakes, asker=asker)
+    terms.fingerprint = fingerprint(tool, context, call.arguments)
     return shown._replace(terms=terms)
 
 

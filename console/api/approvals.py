@@ -14,8 +14,10 @@ from ninja.responses import Status
 from agents.decisions import decide as take_decision
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
-from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Kind
+from approvals.actions import still_missing, why_nobody
+from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold, Kind
 from approvals.programs import ask_for_program
+from approvals.queries import standing_hold
 from approvals.states import ApprovalStatus
 from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
@@ -77,7 +79,9 @@ def listing(request: HttpRequest, query: Query[ApprovalQuery]) -> ApprovalList:
     if query.run is not None:
         rows = rows.filter(run_id=query.run)
     found = page(rows, query, time="requested_at")
-    return ApprovalList(items=[shape_approval(approval) for approval in found.rows], next=found.next)
+    return ApprovalList(
+        items=[shape_approval(approval, alone=False) for approval in found.rows], next=found.next
+    )
 
 
 @router.get("/{approval_id}", response=ApprovalOut, operation_id="get_approval", summary="Read an approval")
@@ -115,8 +119,8 @@ def withdraw(request: HttpRequest, approval_id: UUID, body: Because | None = Non
     return shape_approval(approval)
 
 
-def shape_approval(approval: Approval) -> ApprovalOut:
-    """An approval as the API tells it."""
+def shape_approval(approval: Approval, *, alone: bool = True) -> ApprovalOut:
+    """An approval as the API tells it; what it waits for is only said of one that is asked for alone."""
     return ApprovalOut(
         id=approval.pk,
         kind=Kind(approval.kind),
@@ -133,6 +137,8 @@ def shape_approval(approval: Approval) -> ApprovalOut:
         run=approval.run_id,
         agent=approval.agent,
         approvers=approval.approvers,
+        missing=_missing(approval) if alone else None,
+        held_until=hold.until if alone and (hold := _hold(approval)) else None,
         url=f"{settings.BASE_URL}/inbox/{approval.pk}",
         requested_at=approval.requested_at,
         expires_at=approval.expires_at,
@@ -140,6 +146,17 @@ def shape_approval(approval: Approval) -> ApprovalOut:
         decision=_shape_decision(approval),
         callback=_shape_callback(approval),
     )
+
+
+def _hold(approval: Approval) -> Hold | None:
+    return standing_hold(approval) if approval.status == ApprovalStatus.PENDING else None
+
+
+def _missing(approval: Approval) -> str:
+    """What is lacking before it is approved; said only while it waits."""
+    if approval.status != ApprovalStatus.PENDING or approval.kind != Kind.ACTION:
+        return ""
+    return why_nobody(approval) or still_missing(approval)
 
 
 def _shape_callback(approval: Approval) -> CallbackOut | None:

@@ -166,6 +166,12 @@ def may_halt(user: User | AnonymousUser) -> bool:
 
 
 @register.simple_tag
+def single_operator() -> bool:
+    """Whether this installation says that one person runs it."""
+    return bool(settings.SINGLE_OPERATOR)
+
+
+@register.simple_tag
 def waiting_count(user: User) -> int:
     """How many requests wait for a person."""
     return pending_queue(Actor(user)).count()
