@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.drift import fingerprint
 from agents.runtime.requesting import show
 from agents.tools.registry import tools_of
 from agents.tools.results import Denied
@@ -50,7 +51,7 @@ def decide(
         case "edit":
             if arguments is None:
                 raise Invalid("An edit needs the arguments as they are to run.")
-            edit = _edit(_editable(approval_id, actor), arguments)
+            edit = _edit(_editable(approval_id, actor), arguments, final=True)
             return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, edit=edit, now=now)
         case "reject":
             if not reason.strip():
@@ -99,8 +100,8 @@ def _editable(approval_id: UUID, actor: Actor) -> Approval:
     return approval
 
 
-def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
-    """The person's wording, validated and judged. Raises Invalid."""
+def _edit(approval: Approval, arguments: dict[str, Any], *, final: bool = False) -> Edit:
+    """The person's wording, validated and judged; with what it rests on, where it is `final`. Raises Invalid."""
     if approval.call_id is None:
         return _edit_of_another_program(approval, arguments)
     call = ToolCall.objects.select_related("run__version__agent", "step").get(pk=approval.call_id)
@@ -131,6 +132,7 @@ def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
         roles=verdict.roles,
         denials=verdict.denials,
         hold=verdict.hold,
+        fingerprint=fingerprint(tool, context, arguments) if final else None,
     )
 
 

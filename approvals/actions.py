@@ -72,6 +72,7 @@ class Edit:
     roles: tuple[str, ...] = ()
     denials: int = 1
     hold: int = 0  # s
+    fingerprint: dict[str, Any] | None = None
 
 
 def request_approval(request: Request, *, actor: str, now: datetime) -> Approval:
@@ -368,6 +369,7 @@ def _revise(approval: Approval, terms: Terms, edit: Edit, *, actor: Actor, now: 
     Approval.objects.filter(pk=approval.pk).update(**{name: getattr(approval, name) for name in fields})
     terms.roles = list(merged_roles(terms.roles, edit.roles))
     terms.denials, terms.hold = min(terms.denials, edit.denials), max(terms.hold, edit.hold)
+    terms.fingerprint = edit.fingerprint
     terms.save()
     Revision.objects.create(
         approval=approval,

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import breaker, grants, undoing
+from console.views import breaker, grants, rules, undoing
 from console.views.decision import decision, edit, preview, recall
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
@@ -36,6 +36,8 @@ urlpatterns = [
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
     path("inbox/<uuid:approval_id>/recall", recall, name="recall"),
     path("inbox/<uuid:approval_id>/grant", grants.from_card, name="grant"),
+    path("rules", rules.overview, name="rules"),
+    path("rules/<slug:name>", rules.editor, name="edit-rules"),
     path("grants", grants.page, name="grants"),
     path("grants/propose", grants.from_history, name="propose-grant"),
     path("grants/<uuid:grant_id>/confirm", grants.confirm, name="confirm-grant"),

@@ -51,7 +51,7 @@ def drift(call: ToolCall, tool: Tool, *, agent: str) -> str:
         return ""
     if "error" in now:
         return f"{tool.name} can't tell any more what it rests on: {now['error'].rstrip('.')}."
-    if before is None or "error" in before or (approval.revision > 1 and before != now):
+    if before is None or "error" in before:
         return f"{tool.name} rests on {_short(now['value'])} now{_earlier(before)}."
     return f"{_difference(before['value'], now['value'])}."
 

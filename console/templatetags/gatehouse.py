@@ -47,6 +47,12 @@ def written(value: Any) -> SafeString:
 
 
 @register.filter
+def split_words(text: str) -> list[str]:
+    """A constant of a template as a list."""
+    return text.split()
+
+
+@register.filter
 def as_line(value: Any) -> str:
     """`value` as JSON on one line."""
     return json.dumps(value, ensure_ascii=False)

@@ -69,6 +69,7 @@ def test_a_program_asks_a_person_decides_and_the_program_is_told(shop: Caller, a
 
 @pytest.mark.req("APR-4")
 def test_an_edit_changes_what_the_program_is_told_to_do(shop: Caller, ana: Caller, refund: Any) -> None:
+    world.operator("cleo")
     edit = {"decision": "edit", "digest": refund["digest"], "arguments": {"order": "A-1", "amount": 25}}
     decided = ana.post(f"/approvals/{refund['id']}/decision", edit)
     assert ana.status == 200
