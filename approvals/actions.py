@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from approvals.access import ADMIN, Actor, get_approval, require_may_decide
 from approvals.deliveries import words_of
 from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
-from approvals.eyes import Needs, Voice, electorate, lacking, needs_of, shortfall, terms_of
+from approvals.eyes import Needs, Voice, electorate, eligible, lacking, needs_of, shortfall, terms_of
 from approvals.models import Approval, Decision, Delivery, Hold, Kind, Revision, Terms, Vote
 from approvals.policy import RANK, merged_roles
 from approvals.queries import standing_hold
@@ -431,18 +431,22 @@ def _expire(approval: Approval, *, now: datetime) -> None:
 
 def still_missing(approval: Approval) -> str:
     """What is lacking before a pending action is approved, in words; empty where nothing is."""
-    votes = read(Vote, "approval_id = $1 AND revision = $2 AND approve", approval.pk, approval.revision)
+    votes = [vote for vote in approval.votes.all() if vote.approve and vote.revision == approval.revision]
     needs = needs_of(approval, terms_of(approval))
     return lacking(_said(votes), replace(needs, four_eyes=needs.four_eyes and not settings.SINGLE_OPERATOR))
 
 
-def why_nobody(approval: Approval) -> str:
-    """Why nobody is left who could approve this, as things are now; empty where somebody is."""
+def why_nobody(approval: Approval, people: Sequence[Voice] | None = None) -> str:
+    """Why nobody is left who could approve this, as things are now; empty where somebody is.
+
+    `people` is the electorate, where the caller knows it.
+    """
     if approval.kind != Kind.ACTION:
         return ""
-    return shortfall(
-        electorate(approval.role, without=approval.requested_by_id), needs_of(approval, terms_of(approval))
+    voices = eligible(
+        electorate() if people is None else people, approval.role, asker=approval.requested_by_id
     )
+    return shortfall(voices, needs_of(approval, terms_of(approval)))
 
 
 def _settle(

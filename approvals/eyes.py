@@ -100,24 +100,31 @@ def four_eyes(kind: str, effect: str, risk: str) -> bool:
 
 def terms_of(approval: Approval) -> Terms:
     """What was asked beside the request; of an older one, nothing more."""
-    return Terms.objects.filter(approval=approval).first() or Terms(approval=approval)
+    try:
+        return approval.terms
+    except Terms.DoesNotExist:
+        return Terms(approval=approval)
 
 
-def electorate(role: str, *, without: int | None = None) -> list[Voice]:
-    """The people who may decide what needs `role`, by name; `without` is who asked, who may not."""
+def electorate() -> list[Voice]:
+    """The people who may decide something, by name, each in the highest role."""
     rows = User.objects.filter(is_active=True).values_list("pk", "username", "is_superuser", "groups__name")
     roles: dict[tuple[int, str], set[str]] = {}
     for user, name, superuser, group in rows.filter(
         Q(groups__name__in=(*RANK, SERVICE)) | Q(is_superuser=True)
     ):
         roles.setdefault((user, name), set()).update({group or ""} | ({ADMIN} if superuser else set()))
-    voices = [
+    return [
         Voice(user, name, ADMIN if ADMIN in held else OPERATOR)
         for (user, name), held in sorted(roles.items(), key=lambda item: item[0][1])
         if held & set(RANK) and SERVICE not in held
     ]
-    asker = None if settings.SINGLE_OPERATOR else without
-    return [voice for voice in voices if RANK.index(voice.role) >= RANK.index(role) and voice.user != asker]
+
+
+def eligible(people: Sequence[Voice], role: str, *, asker: int | None) -> list[Voice]:
+    """Those of `people` who may decide what needs `role`; who asked may not."""
+    barred = None if settings.SINGLE_OPERATOR else asker
+    return [each for each in people if RANK.index(each.role) >= RANK.index(role) and each.user != barred]
 
 
 def shortfall(voices: Sequence[Voice], needs: Needs) -> str:
@@ -142,7 +149,7 @@ def stake(user: User | None, why: str) -> list[dict[str, Any]]:
 
 def terms(needs: Needs, *, denials: int, hold: int, stakes: list[dict[str, Any]], asker: int | None) -> Terms:
     """What is kept beside a new request: what its rule asks, and who could answer now. Asks the database."""
-    voices = electorate(needs.role, without=asker)
+    voices = eligible(electorate(), needs.role, asker=asker)
     return Terms(
         roles=list(needs.roles),
         denials=denials,

@@ -70,12 +70,8 @@ class ApprovalOut(Schema):
     run: UUID | None
     agent: str
     approvers: int = Field(description="How many different people must agree.")
-    missing: str | None = Field(
-        default=None, description="Who must still say yes, or why nobody is left who could. Not in lists."
-    )
-    held_until: datetime | None = Field(
-        default=None, description="Approved, and recallable until then. Not in lists."
-    )
+    missing: str = Field(description="Who must still say yes, or why nobody is left who could.")
+    held_until: datetime | None = Field(default=None, description="Approved, and recallable until then.")
     url: str
     requested_at: datetime
     expires_at: datetime
