@@ -173,6 +173,7 @@ def _like(text: str, shown: Any) -> Any:
 
 def _number(text: str, what: str) -> float:
     try:
-        return float(text.strip())
+        number = float(text.strip())
     except ValueError as error:
         raise Invalid(f"{text!r} is no number: say {what} in digits.") from error
+    return int(number) if number.is_integer() else number

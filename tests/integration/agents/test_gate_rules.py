@@ -46,7 +46,7 @@ def asked(play: Play, *script: Any, started_by: Any = None, **changes: Any) -> t
     """A run that waits for people about the payment that it wants to make."""
     play(list(script) or [PAY, say("Paid.")])
     world.publish_agent(**changes)
-    run = world.carry_on(world.start(started_by=started_by))
+    run = world.carry_on(world.start(started_by=started_by, trusted_input=True))
     return run, world.pending(run)
 
 
@@ -93,7 +93,7 @@ def test_who_published_the_agent_is_not_the_only_approver(play: Play) -> None:
     play([PAY, say("Paid.")])
     config = world.publish_agent().config | {"purpose": "Pays what is owed, in time."}
     publish(name="teller", config=config, actor=ada.user)
-    request = world.pending(world.carry_on(world.start()))
+    request = world.pending(world.carry_on(world.start(trusted_input=True)))
     assert request.terms.stakes == [{"user": ada.user.pk, "name": "ada", "why": "published the agent last"}]
     assert say_yes(request, ada).status == "pending"
     assert say_yes(request, world.operator()).status == "approved"
@@ -272,12 +272,12 @@ def test_a_grant_lets_calls_through_until_it_is_used_up(play: Play) -> None:
     say_yes(request, world.operator())
     assert world.carry_on(run).status == "completed"
     for _ in range(2):
-        again = world.carry_on(world.start())
+        again = world.carry_on(world.start(trusted_input=True))
         assert again.status == "completed"
         paid = ToolCall.objects.get(run=again)
         assert paid.rule.startswith(f"Grant {str(grant.pk)[-6:]} by ana")
         assert paid.approval is None
-    assert world.carry_on(world.start()).status == "waiting_approval"
+    assert world.carry_on(world.start(trusted_input=True)).status == "waiting_approval"
     assert len(tools.effects()) == 3
     assert Approval.objects.count() == 2  # no decision of a person is counted for what a grant let through
 
@@ -287,9 +287,9 @@ def test_a_grant_lets_calls_through_until_it_is_used_up(play: Play) -> None:
 def test_a_grant_that_ended_between_judgement_and_claim_asks_people(play: Play, end: str) -> None:
     play([PAY, PAY, say("Paid.")])
     world.publish_agent()
-    first = world.carry_on(world.start())
+    first = world.carry_on(world.start(trusted_input=True))
     grant = grant_from(world.pending(first))
-    run = world.start()
+    run = world.start(trusted_input=True)
     original, ben = claiming.claim, world.operator("ben")
 
     def claim(*args: Any) -> bool:
@@ -317,7 +317,7 @@ def test_a_grant_that_ended_between_judgement_and_claim_asks_people(play: Play, 
 def test_the_statement_that_claims_sees_a_grant_that_has_just_ended(play: Play) -> None:
     play([PAY, PAY, say("Paid.")])
     world.publish_agent()
-    grant = grant_from(world.pending(world.carry_on(world.start())))
+    grant = grant_from(world.pending(world.carry_on(world.start(trusted_input=True))))
     original = claiming.holding
 
     def holding(*args: Any) -> Any:
@@ -330,7 +330,7 @@ def test_the_statement_that_claims_sees_a_grant_that_has_just_ended(play: Play) 
     patch_once = [True]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(claiming, "holding", holding)
-        run = world.carry_on(world.start())
+        run = world.carry_on(world.start(trusted_input=True))
     assert run.status == "waiting_approval"
     assert tools.effects() == []
 
@@ -339,8 +339,8 @@ def test_the_statement_that_claims_sees_a_grant_that_has_just_ended(play: Play) 
 def test_a_place_comes_back_when_the_run_ends_before_its_call(play: Play) -> None:
     play([PAY, PAY, say("Paid.")])
     world.publish_agent()
-    grant = grant_from(world.pending(world.carry_on(world.start())))
-    run = world.start()
+    grant = grant_from(world.pending(world.carry_on(world.start(trusted_input=True))))
+    run = world.start(trusted_input=True)
     original = execution.execute_once
 
     def execute(*args: Any) -> None:
@@ -374,7 +374,7 @@ def test_history_proposes_a_grant_and_counts_the_rejected_honestly(play: Play) -
     world.publish_agent()
     ana = world.operator()
     for amount in amounts:
-        run = world.carry_on(world.start())
+        run = world.carry_on(world.start(trusted_input=True))
         request = world.pending(run)
         verdict = {"decision": "reject", "reason": "No."} if amount == 25 else {"decision": "approve"}
         decide(approval_id=request.pk, actor=ana, digest=request.digest, **verdict)  # type: ignore[arg-type]
