@@ -237,6 +237,11 @@ class Card:
         ]
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether one of its arguments can be added up."""
+        return any(limit["number"] for limit in self.limits)
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What the preview tells beside the changes; what only repeats an argument is left out."""
         arguments = self.approval.arguments

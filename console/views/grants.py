@@ -9,11 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals import grants
+from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, NotAllowed
-from approvals.models import Grant
+from approvals.models import Approval, Grant
 from approvals.proposals import proposals, propose
 from approvals.scopes import ANY, AT_MOST, EQUAL, ONE_OF, in_words
 from console.htmx import render_page
@@ -40,13 +41,15 @@ def page(request: HttpRequest) -> HttpResponse:
     return render_page(request, page="grants/page.html", fragment="grants/_lists.html", context=context)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @people_only
 def from_card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     """Allow calls like the one on the card; the request itself still waits."""
     actor = actor_of(request)
     approval = visible_or_404(approval_id, actor)
     form, now = request.POST, timezone.now()
+    if request.method != "POST":
+        return _form(request, actor, approval)
     try:
         grant = grants.grant_from_card(
             approval_id,
@@ -65,13 +68,19 @@ def from_card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     except GateError as error:
         codes: list[tuple[type[GateError], int]] = [(NotAllowed, 403), (AlreadyResolved, 409)]
         status = next((code for kind, code in codes if isinstance(error, kind)), 422)
-        approval = visible_or_404(approval_id, actor)
-        context = page_context(actor, approval, chosen=True) | {"grant_problem": str(error), "open": "grant"}
-        return render_page(
-            request, page="inbox/page.html", fragment="inbox/_card.html", context=context, status=status
-        )
+        return _form(request, actor, visible_or_404(approval_id, actor), problem=str(error), status=status)
     context = page_context(actor, approval, chosen=True) | {"made": _told(grant)}
     return render_page(request, page="inbox/page.html", fragment="inbox/_card.html", context=context)
+
+
+def _form(
+    request: HttpRequest, actor: Actor, approval: Approval, *, problem: str = "", status: int = 200
+) -> HttpResponse:
+    """The limits of a grant, to be filled in."""
+    context = page_context(actor, approval, chosen=True) | {"grant_problem": problem}
+    return render_page(
+        request, page="inbox/grant_page.html", fragment="inbox/_grant.html", context=context, status=status
+    )
 
 
 @require_POST

@@ -62,6 +62,7 @@ def rule(place: int, **values: str) -> dict[str, str]:
 def test_a_grant_is_made_on_a_card_listed_used_and_revoked(ana: Client) -> None:
     _, approval = asked()
     assert "Allow this kind" in words(ana.get(f"/inbox/{approval.pk}"))
+    assert 'name="limit.amount"' in words(ana.get(f"/inbox/{approval.pk}/grant"))
     form = LIMITS | {"digest": approval.digest, "budget": "60", "budget_of": "amount", "subject_only": "on"}
     response = ana.post(f"/inbox/{approval.pk}/grant", form, headers=FRAGMENT)
     assert "Calls like this one need no decision for now: amount at most 50, account is acme" in words(
@@ -168,16 +169,19 @@ def test_an_admin_edits_tries_and_publishes_rules(ana: Client) -> None:
     assert "would be <strong>allowed</strong>" in tried
     assert "people approved it" in tried
     assert AgentVersion.objects.count() == 1
+    assert ada.post("/rules/teller", form | {"do": "publish"}).status_code == 302
+    live = AgentVersion.objects.first()
+    assert live is not None
+    assert live.config["policy"] == [{"tool": "pay", "when": "arguments.amount <= 50.0", "then": "allow"}]
+    assert str(live.published_by) == "ada"
+    form |= {"rule-0-when": "", "based_on": "2"}
     refused = ada.post("/rules/teller", form | {"do": "publish"})
     assert refused.status_code == 422
     page = words(refused)
     assert "People would no longer be asked." in page
     confirmed = page.split('name="confirmed" value="')[1].split('"')[0]
     assert ada.post("/rules/teller", form | {"do": "publish", "confirmed": confirmed}).status_code == 302
-    live = AgentVersion.objects.first()
-    assert live is not None
-    assert live.config["policy"] == [{"tool": "pay", "when": "arguments.amount <= 50.0", "then": "allow"}]
-    assert str(live.published_by) == "ada"
+    assert AgentVersion.objects.count() == 3
     conflict = ada.post("/rules/teller", form | {"do": "publish"})
     assert conflict.status_code == 409
     assert "was published meanwhile" in words(conflict)
