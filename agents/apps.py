@@ -7,11 +7,12 @@ class AgentsConfig(AppConfig):
 
     def ready(self) -> None:
         from agents.memory.re_embedding import wake_for
-        from agents.runtime.dispatch import wake_decided
+        from agents.runtime.dispatch import wake_decided, wake_held
         from agents.sessions import turn_ended
         from traces.recorder import subscribe
 
         subscribe("approval.", wake_decided)
+        subscribe("approval.held", wake_held)
         subscribe("run.", turn_ended)
         for event in ("agent.published", "memory.remembered", "answer.kept"):
             subscribe(event, wake_for)

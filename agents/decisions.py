@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.drift import fingerprint
 from agents.runtime.requesting import show
 from agents.tools.registry import tools_of
 from agents.tools.results import Denied
@@ -20,6 +21,7 @@ from approvals.access import Actor, get_approval, require_may_decide
 from approvals.actions import Edit
 from approvals.digest import action_digest
 from approvals.exceptions import Invalid
+from approvals.eyes import terms_of
 from approvals.models import Approval, Kind
 from approvals.policy import Outcome, evaluate
 
@@ -49,7 +51,7 @@ def decide(
         case "edit":
             if arguments is None:
                 raise Invalid("An edit needs the arguments as they are to run.")
-            edit = _edit(_editable(approval_id, actor), arguments)
+            edit = _edit(_editable(approval_id, actor), arguments, final=True)
             return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, edit=edit, now=now)
         case "reject":
             if not reason.strip():
@@ -98,8 +100,8 @@ def _editable(approval_id: UUID, actor: Actor) -> Approval:
     return approval
 
 
-def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
-    """The person's wording, validated and judged. Raises Invalid."""
+def _edit(approval: Approval, arguments: dict[str, Any], *, final: bool = False) -> Edit:
+    """The person's wording, validated and judged; with what it rests on, where it is `final`. Raises Invalid."""
     if approval.call_id is None:
         return _edit_of_another_program(approval, arguments)
     call = ToolCall.objects.select_related("run__version__agent", "step").get(pk=approval.call_id)
@@ -127,6 +129,10 @@ def _edit(approval: Approval, arguments: dict[str, Any]) -> Edit:
         approvers=verdict.approvers,
         role=verdict.role,
         rule=f"{verdict.rule} ({verdict.why})",
+        roles=verdict.roles,
+        denials=verdict.denials,
+        hold=verdict.hold,
+        fingerprint=fingerprint(tool, context, arguments) if final else None,
     )
 
 
@@ -151,4 +157,5 @@ def _edit_of_another_program(approval: Approval, arguments: dict[str, Any]) -> E
         approvers=approval.approvers,
         role=approval.role,
         rule=approval.rule,
+        denials=terms_of(approval).denials,
     )

@@ -30,8 +30,8 @@ def short_model(model: dict[str, Any]) -> str | dict[str, Any]:
 
 
 def short_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """A rule whose time is written as people write it."""
-    return rule | {"expires": as_duration(rule["expires"])} if rule.get("expires") else rule
+    """A rule whose times are written as people write them."""
+    return rule | {name: as_duration(rule[name]) for name in ("expires", "hold") if rule.get(name)}
 
 
 def as_duration(seconds: int) -> str:

@@ -8,9 +8,10 @@ from django.utils import timezone
 from agents import brakes, closing
 from agents.memory import re_embedding
 from agents.models import Agent
-from agents.runtime import loop, recovery
+from agents.runtime import granted, loop, recovery
 from agents.runtime.journal import give_back_connection
 from agents.tools import sources
+from approvals.holds import release_due
 
 
 @shared_task(name="agents.advance_run", ignore_result=True)
@@ -30,11 +31,12 @@ def sweep() -> None:
 
 @shared_task(name="agents.upkeep", ignore_result=True)
 def upkeep() -> None:
-    """What need not be done at once: trip breakers, close conversations in which nobody says anything."""
+    """What need not be done at once: trip breakers, close conversations in which nobody says anything, free places."""
     now = timezone.now()
     try:
         brakes.check(now=now)
         closing.close_idle(now=now)
+        granted.free_unclaimed(now=now)
         for agent in re_embedding.due_agents(now=now):
             re_embedding.wake(agent.name)
     finally:
@@ -66,5 +68,14 @@ def embed_memories(agent: str) -> None:
         found = Agent.objects.select_related("live_version").filter(name=agent).first()
         if found is not None:
             re_embedding.re_embed(agent=found, now=timezone.now())
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="agents.release_held", ignore_result=True)
+def release_held() -> None:
+    """Let what was held long enough be approved."""
+    try:
+        release_due(now=timezone.now())
     finally:
         give_back_connection()

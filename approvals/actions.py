@@ -1,21 +1,24 @@
 """What can be done at the gate. Each: lock, re-check, change, record; who hears of it hears after the commit."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Exists, Model, OuterRef
 from jsonschema import Draft202012Validator
 
 from approvals.access import ADMIN, Actor, get_approval, require_may_decide
 from approvals.deliveries import words_of
 from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
-from approvals.models import Approval, Decision, Delivery, Kind, Revision, Vote
-from approvals.policy import RANK
+from approvals.eyes import Needs, Voice, electorate, eligible, lacking, needs_of, shortfall, terms_of
+from approvals.models import Approval, Decision, Delivery, Hold, Kind, Revision, Terms, Vote
+from approvals.policy import RANK, merged_roles
+from approvals.queries import standing_hold
 from approvals.states import TRANSITIONS, ApprovalStatus
 from traces.recorder import keep, page, record
 from traces.statement import Change, Statement, read
@@ -52,6 +55,7 @@ class Request:
     approvers: int = 1
     expires_in: float = 3600  # s
     callback_url: str = ""
+    terms: Terms | None = None  # beside the request
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,17 @@ class Edit:
     approvers: int
     role: str
     rule: str
+    roles: tuple[str, ...] = ()
+    denials: int = 1
+    hold: int = 0  # s
+    fingerprint: dict[str, Any] | None = None
 
 
 def request_approval(request: Request, *, actor: str, now: datetime) -> Approval:
     """Put a request to the people who may decide it; in the caller's transaction."""
-    values = {name: getattr(request, name) for name in Request.__slots__ if name != "expires_in"}
+    values = {
+        name: getattr(request, name) for name in Request.__slots__ if name not in ("expires_in", "terms")
+    }
     approval = Approval(**values, requested_at=now, expires_at=now + timedelta(seconds=request.expires_in))
     first = Revision(
         approval=approval, number=1, arguments=request.arguments, digest=request.digest, created_at=now
@@ -83,6 +93,17 @@ def request_approval(request: Request, *, actor: str, now: datetime) -> Approval
             run_id=request.run_id,
             data={"tool": request.tool, "digest": request.digest, "rule": request.rule, "kind": request.kind},
         )
+        if (terms := request.terms) is not None:
+            terms.approval = approval
+            keep(terms)
+            if terms.lacking:
+                record(
+                    "approval.unapprovable",
+                    actor="system",
+                    object_id=approval.pk,
+                    run_id=request.run_id,
+                    data={"why": terms.lacking},
+                )
     return approval
 
 
@@ -92,49 +113,87 @@ def approve(
     """Say yes to exactly what was shown, whose digest is `digest`; with `edit`, to that wording instead.
 
     An edit is a new revision: earlier votes no longer count. The request is approved once as many different
-    people as it needs have said yes to the same revision. Raises NotAllowed, AlreadyResolved, Stale.
+    people as it needs have said yes to the same revision, each role that it names among them, and not only such as
+    have a stake in it (`approvals.eyes`). Where its rule holds it for a while, it stays pending for that long.
+    Raises NotAllowed, AlreadyResolved, Stale.
     """
     with transaction.atomic():
         approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
         if approval.kind != Kind.ACTION:
             raise Invalid(f"Approval {approval.pk} is a {approval.kind}: answer it instead of approving.")
+        terms = terms_of(approval)
         if edit is not None and edit.digest != approval.digest:
-            _revise(approval, edit, actor=actor, now=now)
+            _revise(approval, terms, edit, actor=actor, now=now)
             require_may_decide(
                 actor, approval
             )  # the new wording may need another role; if so, nothing is changed
-        earlier = read(Vote, "approval_id = $1 AND revision = $2 AND approve", approval.pk, approval.revision)
-        voted = any(vote.user_id == actor.user.pk for vote in earlier)
-        votes = len(earlier) if voted else len(earlier) + 1
-        vote = Vote(approval=approval, revision=approval.revision, user=actor.user, approve=True, cast_at=now)
-        if votes < approval.approvers:
-            if voted:
-                raise AlreadyResolved(
-                    f"You approved this already; {approval.approvers - votes} more must.",
-                    status=approval.status,
-                )
-            vote.save(force_insert=True)
+        votes = read(Vote, "approval_id = $1 AND revision = $2", approval.pk, approval.revision)
+        mine = next((vote for vote in votes if vote.user_id == actor.user.pk), None)
+        voices = _voices([vote for vote in votes if vote.approve and vote is not mine], actor)
+        needs = needs_of(approval, terms)
+        missing, alone = lacking(voices, needs), ""
+        if settings.SINGLE_OPERATOR:
+            missing = lacking(voices, replace(needs, four_eyes=False))
+            alone = "" if missing else _alone(approval, voices, needs, actor)
+        if missing and mine is not None and mine.approve:
+            raise AlreadyResolved(f"You approved this already: {missing}.", status=approval.status)
+        vote = Vote(
+            approval=approval,
+            revision=approval.revision,
+            user=actor.user,
+            approve=True,
+            role=actor.speaks_as,
+            cast_at=now,
+        )
+        if mine is not None:  # they said no before, where one no is not enough
+            Vote.objects.filter(pk=mine.pk).update(approve=True, role=vote.role, cast_at=now)
+        if missing:
+            if mine is None:
+                vote.save(force_insert=True)
             _record(
                 approval,
                 "approval.voted",
                 actor,
-                {"votes": votes, "needed": approval.approvers, "reason": reason},
+                {"votes": len(voices), "needed": needs.approvers, "missing": missing, "reason": reason},
             )
             return approval
-        edited = approval.revision > 1
-        return _resolve(
+        verdict = "edit" if approval.revision > 1 else "approve"
+        added = () if mine is not None else (vote,)
+        if terms.hold:
+            for row in added:
+                row.save(force_insert=True)
+            until = now + timedelta(seconds=terms.hold)
+            Hold.objects.create(
+                approval=approval,
+                until=until,
+                user=actor.user,
+                via=actor.via,
+                verdict=verdict,
+                reason=reason,
+                alone=alone,
+                begun_at=now,
+            )
+            _record(
+                approval,
+                "approval.held",
+                actor,
+                {"until": until.isoformat(), "digest": approval.digest, "reason": reason},
+            )
+            return approval
+        return resolve(
             approval,
             ApprovalStatus.APPROVED,
             actor=actor,
-            verdict="edit" if edited else "approve",
+            verdict=verdict,
             reason=reason,
             now=now,
-            votes=() if voted else (vote,),
+            votes=added,
+            alone=alone,
         )
 
 
 def reject(approval_id: UUID, *, actor: Actor, digest: str, reason: str, now: datetime) -> Approval:
-    """Say no; the agent is told `reason`. One no is enough. Raises NotAllowed, AlreadyResolved, Stale."""
+    """Say no; the agent is told `reason`. One no is enough, unless the rule says more. Raises NotAllowed, AlreadyResolved, Stale."""
     with transaction.atomic():
         approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
         if approval.kind == Kind.RECONCILE:
@@ -143,11 +202,20 @@ def reject(approval_id: UUID, *, actor: Actor, digest: str, reason: str, now: da
             approval=approval,
             revision=approval.revision,
             user=actor.user,
-            defaults={"approve": False, "cast_at": now},
+            defaults={"approve": False, "role": actor.speaks_as, "cast_at": now},
         )
-        return _resolve(
-            approval, ApprovalStatus.DENIED, actor=actor, verdict="reject", reason=reason, now=now
-        )
+        needed = terms_of(approval).denials
+        if needed > 1:
+            said = Vote.objects.filter(approval=approval, revision=approval.revision, approve=False).count()
+            if said < needed:
+                _record(
+                    approval,
+                    "approval.voted_against",
+                    actor,
+                    {"votes": said, "needed": needed, "reason": reason},
+                )
+                return approval
+        return resolve(approval, ApprovalStatus.DENIED, actor=actor, verdict="reject", reason=reason, now=now)
 
 
 def answer(
@@ -164,7 +232,7 @@ def answer(
         ]
         if errors:
             raise Invalid(f"The answer does not fit: {errors[0]['message']}", errors=errors)
-        return _resolve(
+        return resolve(
             approval,
             ApprovalStatus.ANSWERED,
             actor=actor,
@@ -191,7 +259,7 @@ def withdraw(approval_id: UUID, *, actor: Actor, now: datetime, reason: str = ""
         approval = get_approval(approval_id, actor=actor, lock=True)
         if approval.requested_by_id != actor.user.pk:
             raise NotAllowed(f"Approval {approval.pk} was not asked for by you: reject it instead.")
-        _require_pending(approval)
+        require_pending(approval)
         _settle(approval, ApprovalStatus.WITHDRAWN, now=now)
         _record(approval, "approval.withdrawn", actor, {"reason": reason})
         return approval
@@ -215,23 +283,55 @@ def cancel_for_run(
 
 
 def expire_due(*, now: datetime, limit: int = 200) -> int:
-    """Expire what nobody decided in time, which denies it. Returns how many."""
-    due = Approval.objects.filter(status=ApprovalStatus.PENDING, expires_at__lte=now).order_by("expires_at")
+    """Expire what nobody decided in time, which denies it. What is approved and held is decided. Returns how many."""
+    held = Hold.objects.filter(approval=OuterRef("pk"), ended_at=None)
+    due = Approval.objects.filter(~Exists(held), status=ApprovalStatus.PENDING, expires_at__lte=now)
     count = 0
-    for approval_id in due.values_list("pk", flat=True)[:limit]:
+    for approval_id in due.order_by("expires_at").values_list("pk", flat=True)[:limit]:
         with transaction.atomic():
             rows = Approval.objects.select_for_update(skip_locked=True)
             approval = rows.filter(pk=approval_id, status=ApprovalStatus.PENDING).first()
-            if approval is not None:  # else somebody is just deciding it, and sees the time for himself
+            if approval is not None and not standing_hold(
+                approval
+            ):  # else somebody is just deciding it, and sees the time for himself
                 _expire(approval, now=now)
                 count += 1
     return count
 
 
+def _voices(votes: Sequence[Vote], actor: Actor) -> list[Voice]:
+    """Who says yes: those who did, and `actor` now."""
+    return [*_said(votes), Voice(actor.user.pk, actor.user.get_username(), actor.speaks_as)]
+
+
+def _said(votes: Sequence[Vote]) -> list[Voice]:
+    users = User.objects.in_bulk([vote.user_id for vote in votes])
+    return [
+        Voice(
+            vote.user_id,
+            users[vote.user_id].get_username(),
+            vote.role or Actor(users[vote.user_id]).speaks_as,
+        )
+        for vote in votes
+    ]
+
+
+def _alone(approval: Approval, voices: Sequence[Voice], needs: Needs, actor: Actor) -> str:
+    """Why this needed the setting for a single operator; empty where it did not."""
+    if approval.requested_by_id == actor.user.pk:
+        return f"{actor.user.get_username()} asked for it"
+    return lacking(voices, needs).partition("since ")[2]
+
+
 def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime) -> Approval:
     approval = get_approval(approval_id, actor=actor, lock=True)
     require_may_decide(actor, approval)
-    _require_pending(approval)
+    require_pending(approval)
+    if (hold := standing_hold(approval)) is not None:
+        raise AlreadyResolved(
+            f"{hold.user.get_username()} approved this already; until {hold.until:%H:%M:%S} UTC it can be recalled.",
+            status=approval.status,
+        )
     if approval.expires_at <= now:
         raise AlreadyResolved(
             f"The time to decide this ended at {approval.expires_at:%Y-%m-%d %H:%M:%S} UTC, which denies it.",
@@ -246,7 +346,8 @@ def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime
     return approval
 
 
-def _require_pending(approval: Approval) -> None:
+def require_pending(approval: Approval) -> None:
+    """Raise AlreadyResolved, saying how and by whom, unless the request still waits."""
     if approval.status == ApprovalStatus.PENDING:
         return
     decision = Decision.objects.filter(approval=approval).select_related("user").first()
@@ -257,7 +358,7 @@ def _require_pending(approval: Approval) -> None:
     )
 
 
-def _revise(approval: Approval, edit: Edit, *, actor: Actor, now: datetime) -> None:
+def _revise(approval: Approval, terms: Terms, edit: Edit, *, actor: Actor, now: datetime) -> None:
     before = approval.arguments
     approval.revision += 1
     approval.arguments, approval.digest = edit.arguments, edit.digest
@@ -266,6 +367,10 @@ def _revise(approval: Approval, edit: Edit, *, actor: Actor, now: datetime) -> N
     approval.role = max(approval.role, edit.role, key=RANK.index)
     fields = ("revision", "arguments", "digest", "title", "preview", "rule", "approvers", "role")
     Approval.objects.filter(pk=approval.pk).update(**{name: getattr(approval, name) for name in fields})
+    terms.roles = list(merged_roles(terms.roles, edit.roles))
+    terms.denials, terms.hold = min(terms.denials, edit.denials), max(terms.hold, edit.hold)
+    terms.fingerprint = edit.fingerprint
+    terms.save()
     Revision.objects.create(
         approval=approval,
         number=approval.revision,
@@ -280,7 +385,7 @@ def _revise(approval: Approval, edit: Edit, *, actor: Actor, now: datetime) -> N
     )
 
 
-def _resolve(
+def resolve(
     approval: Approval,
     status: ApprovalStatus,
     *,
@@ -290,7 +395,9 @@ def _resolve(
     now: datetime,
     answer: dict[str, Any] | None = None,
     votes: Sequence[Vote] = (),
+    alone: str = "",
 ) -> Approval:
+    """End a request, which the caller has locked, by a person's word."""
     decision = Decision(
         approval=approval,
         verdict=verdict,
@@ -308,6 +415,8 @@ def _resolve(
             actor,
             {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via},
         )
+        if alone:
+            _record(approval, "approval.approved_alone", actor, {"why": alone, "digest": approval.digest})
     _settle(approval, status, now=now, added=(*votes, decision, *recorded.rows()))
     recorded.announce()
     return approval
@@ -315,7 +424,29 @@ def _resolve(
 
 def _expire(approval: Approval, *, now: datetime) -> None:
     _settle(approval, ApprovalStatus.EXPIRED, now=now)
-    record("approval.expired", actor="system", object_id=approval.pk, run_id=approval.run_id)
+    told = why_nobody(approval)
+    data = {"why": told} if told else {}
+    record("approval.expired", actor="system", object_id=approval.pk, run_id=approval.run_id, data=data)
+
+
+def still_missing(approval: Approval) -> str:
+    """What is lacking before a pending action is approved, in words; empty where nothing is."""
+    votes = [vote for vote in approval.votes.all() if vote.approve and vote.revision == approval.revision]
+    needs = needs_of(approval, terms_of(approval))
+    return lacking(_said(votes), replace(needs, four_eyes=needs.four_eyes and not settings.SINGLE_OPERATOR))
+
+
+def why_nobody(approval: Approval, people: Sequence[Voice] | None = None) -> str:
+    """Why nobody is left who could approve this, as things are now; empty where somebody is.
+
+    `people` is the electorate, where the caller knows it.
+    """
+    if approval.kind != Kind.ACTION:
+        return ""
+    voices = eligible(
+        electorate() if people is None else people, approval.role, asker=approval.requested_by_id
+    )
+    return shortfall(voices, needs_of(approval, terms_of(approval)))
 
 
 def _settle(

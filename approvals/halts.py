@@ -6,6 +6,7 @@ from django.db import connection, transaction
 
 from approvals.access import ADMIN, OPERATOR, Actor
 from approvals.exceptions import Halted, Missing, NotAllowed
+from approvals.grants import revoke_for_halt
 from approvals.models import Halt
 from traces.recorder import record
 
@@ -19,7 +20,7 @@ NOT_HALTED = "NOT approvals_halted(%s)"
 def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> Halt:
     """Stop an agent, or all: nothing is claimed from when this returns until it is lifted.
 
-    Any operator may; pressing twice is one halt.
+    Any operator may; pressing twice is one halt. Grants that it stops end with it.
     """
     if not actor.roles & {OPERATOR, ADMIN}:
         raise NotAllowed("Halting needs the role operator or admin.")
@@ -29,6 +30,7 @@ def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> H
         if standing is not None:
             return standing
         row = Halt.objects.create(agent=agent, reason=reason, halted_by=actor.user, halted_at=now)
+        revoke_for_halt(agent, actor=actor, now=now)
         record(
             "halt.pressed", actor=str(actor), object_id=str(row.pk), data={"agent": agent, "reason": reason}
         )

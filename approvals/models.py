@@ -6,8 +6,25 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from approvals.grant_rows import Grant, GrantConfirmation, GrantUse
 from approvals.states import ApprovalStatus
 from traces.ids import new_id
+
+__all__ = [
+    "Approval",
+    "Decision",
+    "Delivery",
+    "DeliveryStatus",
+    "Grant",
+    "GrantConfirmation",
+    "GrantUse",
+    "Halt",
+    "Hold",
+    "Kind",
+    "Revision",
+    "Terms",
+    "Vote",
+]
 
 
 class Kind(models.TextChoices):
@@ -102,6 +119,47 @@ class Approval(models.Model):
         super().save(*args, **kwargs)
 
 
+class Terms(models.Model):
+    """What else the rule asks for, and who could answer, as it stood when the request was made."""
+
+    approval = models.OneToOneField(
+        Approval, on_delete=models.CASCADE, primary_key=True, related_name="terms"
+    )
+    roles = models.JSONField(default=list, help_text="One different person for each, among the approvers.")
+    denials = models.PositiveSmallIntegerField(default=1, help_text="People who must say no.")
+    hold = models.PositiveIntegerField(default=0, help_text="Seconds in which the approval can be recalled.")
+    stakes = models.JSONField(default=list, help_text="Who can't be the only approver: user, name, why.")
+    could_approve = models.JSONField(default=list, help_text="Names of those who could, when it was asked.")
+    lacking = models.TextField(blank=True, help_text="Why nobody could have, when it was asked.")
+    fingerprint = models.JSONField(null=True, help_text="What it rested on when it was asked.")
+
+    class Meta:
+        verbose_name_plural = "terms"
+
+    def __str__(self) -> str:
+        return f"terms of {self.approval_id}"
+
+
+class Hold(models.Model):
+    """An approval that people gave and that can still be recalled; until it ends, the request is pending."""
+
+    approval = models.OneToOneField(Approval, on_delete=models.CASCADE, related_name="hold")
+    until = models.DateTimeField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    via = models.CharField(max_length=16)
+    verdict = models.CharField(max_length=16)
+    reason = models.TextField(blank=True)
+    alone = models.TextField(blank=True, help_text="Why this counts as approved alone, if it does.")
+    begun_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["until"], name="hold_due", condition=Q(ended_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return f"hold of {self.approval_id}"
+
+
 class Revision(models.Model):
     """One wording of the arguments; the first is the agent's, each later one a person's."""
 
@@ -126,6 +184,7 @@ class Vote(models.Model):
     revision = models.PositiveIntegerField()
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     approve = models.BooleanField()
+    role = models.CharField(max_length=16, blank=True, default="", db_default="", help_text="Spoken as.")
     cast_at = models.DateTimeField()
 
     class Meta:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -32,14 +32,25 @@ class Rule:
     approvers: int = 1
     role: str = "operator"
     expires: int | None = None  # s
+    roles: tuple[str, ...] = ()  # one different person for each, among the approvers
+    denials: int = 1  # people who must say no before it is denied
+    hold: int = 0  # s after the approval, in which it can be recalled
 
     def __str__(self) -> str:
         what = self.tool or (f"any {self.effect} call" if self.effect else "any call")
         condition = f" when {self.when}" if self.when else ""
         if self.then is Outcome.REQUIRE:
-            people = f"{self.approvers} {self.role}" + ("s" if self.approvers > 1 else "")
-            return f"{what}{condition}: ask {people}"
+            held = f", held {self.hold} s" if self.hold else ""
+            denials = f", {self.denials} must say no" if self.denials > 1 else ""
+            return f"{what}{condition}: ask {self._people()}{denials}{held}"
         return f"{what}{condition}: {self.then}"
+
+    def _people(self) -> str:
+        if self.roles:
+            each = " and ".join(f"one {role}" for role in self.roles)
+            more = f", {self.approvers} people in all" if self.approvers > len(self.roles) else ""
+            return f"{each}{more}"
+        return f"{self.approvers} {self.role}" + ("s" if self.approvers > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,9 @@ class Verdict:
     approvers: int = 1
     role: str = "operator"
     expires: int | None = None  # s
+    roles: tuple[str, ...] = ()
+    denials: int = 1
+    hold: int = 0  # s
 
 
 RANK = ("operator", "admin")  # who may decide, from the least to the most
@@ -97,9 +111,25 @@ def evaluate(action: Action, rules: Sequence[Rule]) -> Verdict:
 
 
 def stricter(first: Verdict, second: Verdict) -> Verdict:
-    """The one of two verdicts that lets less through; the first where they are equal."""
+    """The one of two verdicts that lets less through, the first where they are equal; of two that ask, all that both ask."""
     order = {Outcome.ALLOW: 0, Outcome.REQUIRE: 1, Outcome.DENY: 2}
-    return max(first, second, key=lambda v: (order[v.outcome], RANK.index(v.role), v.approvers))
+    chosen = max(first, second, key=lambda v: (order[v.outcome], RANK.index(v.role), v.approvers))
+    if not first.outcome == second.outcome == Outcome.REQUIRE:
+        return chosen
+    roles = merged_roles(first.roles, second.roles)
+    return replace(
+        chosen,
+        role=max(first.role, second.role, key=RANK.index),
+        approvers=max(first.approvers, second.approvers, len(roles)),
+        roles=roles,
+        denials=min(first.denials, second.denials),
+        hold=max(first.hold, second.hold),
+    )
+
+
+def merged_roles(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """The shortest list that has each role as often as either list has it."""
+    return tuple(role for role in RANK for _ in range(max(list(first).count(role), list(second).count(role))))
 
 
 def check_condition(expression: str) -> str | None:
@@ -141,7 +171,17 @@ def _unreadable(error: str) -> str:
 
 
 def _verdict(rule: Rule, words: str, why: str) -> Verdict:
-    return Verdict(rule.then, words, why, rule.approvers, rule.role, rule.expires)
+    return Verdict(
+        rule.then,
+        words,
+        why,
+        max(rule.approvers, len(rule.roles)),
+        min(rule.roles, key=RANK.index, default=rule.role),
+        rule.expires,
+        rule.roles,
+        rule.denials,
+        rule.hold,
+    )
 
 
 def _matches(rule: Rule, action: Action) -> tuple[bool, str]:

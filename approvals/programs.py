@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from approvals.access import Actor
+from approvals.access import OPERATOR, Actor
 from approvals.actions import Request, request_approval
 from approvals.digest import action_digest
+from approvals.eyes import Needs, four_eyes, terms
 from approvals.models import Approval, Kind
 
 RISKS = {"read": "low", "reversible": "medium", "irreversible": "high"}
@@ -59,6 +60,13 @@ def ask_for_program(
             requested_by=actor.user,
             expires_in=expires_in,
             callback_url=callback_url,
+            terms=terms(
+                Needs(1, OPERATOR, four_eyes=four_eyes(Kind.ACTION, effect, RISKS[effect])),
+                denials=1,
+                hold=0,
+                stakes=[],
+                asker=actor.user.pk,
+            ),
         ),
         actor=str(actor),
         now=now,

@@ -3,7 +3,7 @@
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 
 from approvals.access import Actor, visible_approvals
-from approvals.models import Approval, Halt
+from approvals.models import Approval, Halt, Hold
 from approvals.states import ApprovalStatus
 
 RISKS = ("high", "medium", "low")
@@ -27,3 +27,8 @@ def pending_queue(actor: Actor) -> QuerySet[Approval]:
 def standing_halts() -> QuerySet[Halt]:
     """The emergency stops that hold now."""
     return Halt.objects.filter(lifted_at=None).select_related("halted_by").order_by("halted_at")
+
+
+def standing_hold(approval: Approval) -> Hold | None:
+    """The approval that people gave and that can still be recalled."""
+    return Hold.objects.filter(approval=approval, ended_at=None).select_related("user").first()

@@ -5,14 +5,18 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from agents.models import Run, ToolCall
 from agents.states import CallStatus
-from approvals.access import ADMIN, Actor, require_may_decide
+from approvals.access import ADMIN, Actor, may_decide, require_may_decide
+from approvals.actions import still_missing, why_nobody
 from approvals.exceptions import NotAllowed
-from approvals.models import Approval, Decision, Kind, Revision, Vote
-from approvals.queries import standing_halts
+from approvals.eyes import Needs, needs_of, terms_of
+from approvals.models import Approval, Decision, Hold, Kind, Revision, Terms, Vote
+from approvals.queries import standing_halts, standing_hold
+from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
@@ -61,7 +65,8 @@ class Card:
         """Changes when anything changes that the person looks at before deciding."""
         approval = self.approval
         over = ".over" if self.is_over else ""
-        return f"{approval.status}.{approval.digest[:16]}.{approval.role}.{len(self.votes)}{over}"
+        said = f"{len(self.votes)}.{len(self.denials)}"
+        return f"{approval.status}.{approval.digest[:16]}.{approval.role}.{said}{over}{'.held' if self.hold else ''}"
 
     @property
     def is_pending(self) -> bool:
@@ -71,7 +76,7 @@ class Card:
     def is_over(self) -> bool:
         """Whether it waits no more although nobody decided: its time is up."""
         return self.approval.status == ApprovalStatus.EXPIRED or (
-            self.is_pending and self.approval.expires_at <= self.now
+            self.is_pending and self.approval.expires_at <= self.now and not self.hold
         )
 
     @property
@@ -101,8 +106,10 @@ class Card:
             require_may_decide(self.actor, self.approval)
         except NotAllowed as error:
             return str(error)
+        if self.hold:
+            return f"{self.hold.user.get_username()} approved this."
         if self.has_approved:
-            return f"You approved this. {self.missing_votes} more must say yes before it runs."
+            return f"You approved this. Before it runs, {self.missing}."
         return ""
 
     @property
@@ -119,9 +126,58 @@ class Card:
         votes = Vote.objects.filter(approval=self.approval, revision=self.approval.revision, approve=True)
         return list(votes.select_related("user").order_by("cast_at"))
 
+    @cached_property
+    def denials(self) -> list[Vote]:
+        """Who said no to it, where one no is not enough."""
+        votes = Vote.objects.filter(approval=self.approval, revision=self.approval.revision, approve=False)
+        return list(votes.select_related("user").order_by("cast_at"))
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What the rule asks beside how many of which role."""
+        return terms_of(self.approval)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """Who must say yes to the wording that stands now."""
+        return needs_of(self.approval, self.terms)
+
+    @cached_property
+    def missing(self) -> str:
+        """What is lacking still, in words; empty where nothing is."""
+        return still_missing(self.approval)
+
     @property
-    def missing_votes(self) -> int:
-        return max(self.approval.approvers - len(self.votes), 0)
+    def stakes(self) -> list[str]:
+        """Whose yes is not enough alone, and why."""
+        if not self.needs.four_eyes or settings.SINGLE_OPERATOR:
+            return []
+        names = dict(User.objects.filter(pk__in=dict(self.needs.stakes)).values_list("pk", "username"))
+        return [f"{names[user]} {why}" for user, why in self.needs.stakes if user in names]
+
+    @cached_property
+    def nobody(self) -> str:
+        """Why nobody is left who could approve it; empty where somebody is."""
+        return why_nobody(self.approval) if self.is_pending and not self.is_over and not self.hold else ""
+
+    @cached_property
+    def hold(self) -> Hold | None:
+        """The approval that stands and can still be recalled."""
+        return standing_hold(self.approval) if self.is_pending else None
+
+    @property
+    def may_recall(self) -> bool:
+        """Whether this person can take that back."""
+        return self.hold is not None and (
+            self.approval.requested_by_id == self.actor.user.pk or may_decide(self.actor, self.approval)
+        )
+
+    @property
+    def may_grant(self) -> bool:
+        """Whether calls like this one can be allowed from here."""
+        return (
+            self.may_decide and self.is_action and self.approval.call_id is not None and not self.terms.hold
+        )
 
     @property
     def has_approved(self) -> bool:
@@ -172,6 +228,19 @@ class Card:
             for name in argument_names(self.approval.parameters, {**proposed, **values})
             if name in proposed or name in values
         ]
+
+    @property
+    def limits(self) -> list[dict[str, Any]]:
+        """The arguments as the form of a grant offers to limit them: numbers up to the value, all else as it is."""
+        return [
+            {"name": name, "value": value, "number": is_number(value), "text": as_text(value)}
+            for name, value in self.approval.arguments.items()
+        ]
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether one of its arguments can be added up."""
+        return any(limit["number"] for limit in self.limits)
 
     @property
     def facts(self) -> dict[str, Any]:

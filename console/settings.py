@@ -178,6 +178,8 @@ COST_FLOOR_USD = float(os.environ.get("GATEHOUSE_COST_FLOOR_USD", "10"))
 APPROVAL_USE_SECONDS = 3600
 # How long an operator has to decide where the rule does not say (s); then the call expires, which denies it.
 APPROVAL_SECONDS = 24 * 3600
+# One person runs all of this: their own requests, edits and agents need nobody else. Each such approval is recorded.
+SINGLE_OPERATOR = os.environ.get("GATEHOUSE_SINGLE_OPERATOR", "") == "1"
 # Requests that one API token may make within a minute.
 API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
 # Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.

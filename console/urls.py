@@ -4,10 +4,10 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import audit, breaker, undoing
+from console.views import audit, breaker, grants, rules, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
-from console.views.decision import decision, edit, preview
+from console.views.decision import decision, edit, preview, recall
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
@@ -40,6 +40,14 @@ urlpatterns = [
     path("audit", audit.audit, name="audit"),
     path("audit/export", audit.export),
     path("audit/verify", audit.verify),
+    path("inbox/<uuid:approval_id>/recall", recall, name="recall"),
+    path("inbox/<uuid:approval_id>/grant", grants.from_card, name="grant"),
+    path("rules", rules.overview, name="rules"),
+    path("rules/<slug:name>", rules.editor, name="edit-rules"),
+    path("grants", grants.page, name="grants"),
+    path("grants/propose", grants.from_history, name="propose-grant"),
+    path("grants/<uuid:grant_id>/confirm", grants.confirm, name="confirm-grant"),
+    path("grants/<uuid:grant_id>/revoke", grants.revoke, name="revoke-grant"),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
     path("runs", runs, name="runs"),
     path("runs/start", start, name="start-run"),

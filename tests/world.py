@@ -88,6 +88,12 @@ def pending(run: Run) -> Approval:
     return Approval.objects.get(run_id=run.pk, status="pending")
 
 
+def agree(approval: Approval, name: str = "cleo") -> Approval:
+    """A second person says yes to what stands."""
+    standing = Approval.objects.get(pk=approval.pk)
+    return decide(approval_id=approval.pk, actor=operator(name), decision="approve", digest=standing.digest)
+
+
 def calls(run: Run) -> list[tuple[str, str]]:
     """Tool and status of the run's calls, in order."""
     rows = ToolCall.objects.filter(run=run).order_by("step__seq", "index")

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from agents.config.strict import Seconds, Strict
 from approvals.policy import Outcome, Rule, check_condition
@@ -18,6 +18,21 @@ class PolicyRule(Strict):
     approvers: int = Field(1, ge=1, le=10)
     role: Literal["operator", "admin"] = "operator"
     expires: Seconds | None = None
+    roles: tuple[Literal["operator", "admin"], ...] = Field(
+        (), max_length=10
+    )  # one different person for each
+    denials: int = Field(1, ge=1, le=10)  # people who must say no before it is denied
+    hold: Seconds | None = Field(None, le=3600)  # after the approval, in which it can be recalled
+
+    @model_validator(mode="after")
+    def _people_only_where_asked(self) -> "PolicyRule":
+        if self.then != "require" and (self.roles or self.denials > 1 or self.hold):
+            raise ValueError(
+                f"roles, denials and hold are for rules that ask people; this one says {self.then}."
+            )
+        if self.roles and self.role != "operator":
+            raise ValueError("a rule has role or roles, not both.")
+        return self
 
     @field_validator("when")
     @classmethod
@@ -29,7 +44,7 @@ class PolicyRule(Strict):
     def rule(self) -> Rule:
         """As the gate knows it."""
         values = self.model_dump()
-        return Rule(**{**values, "then": Outcome(self.then)})
+        return Rule(**{**values, "then": Outcome(self.then), "hold": self.hold or 0})
 
 
 def _switch(value: Any) -> Any:

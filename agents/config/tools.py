@@ -111,6 +111,7 @@ class ToolOptions(Strict):
     checks: dict[str, Check] = {}  # by argument
     check: str = ""  # dotted path of a function of context and arguments
     dry_run: str = ""  # the tool that tells, without an effect, what the call would do
+    fingerprint: str = ""  # the tool that tells what the call rests on
     undo: Undo | None = None
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from agents.models import ToolCall
+from agents.runtime.granted import free_place
 from agents.runtime.journal import entry, move_call
 from agents.runtime.performing import Attempt
 from agents.runtime.stretch import Stretch
@@ -37,6 +38,8 @@ def admit(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         return True
     put_off = call.approval_id is not None or call.may_have_happened
     with entry(stretch.run, "unavailable", now=now, work_ms=stretch.lap()):
+        if not put_off:
+            free_place(call, now)
         if put_off:
             move_call(call, CallStatus.APPROVED, retry_at=now + timedelta(seconds=delay), error=trouble)
         else:

@@ -9,16 +9,19 @@ from django.utils import timezone
 
 from agents.exceptions import Changed
 from agents.models import ToolCall
-from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.binding import as_action, call_digest
+from agents.runtime.granted import free_place, place_by
 from agents.runtime.journal import entry, move_call
-from agents.runtime.requesting import UNSHOWN, ask_people, ask_what_happened, show
+from agents.runtime.requesting import UNSHOWN, ask_people, ask_what_happened, prepare
 from agents.runtime.stretch import Stretch
 from agents.runtime.versions import version_of
 from agents.states import CallStatus
 from agents.tools.breaker import breakers
 from agents.tools.spec import Tool
+from approvals.eyes import terms_of, uncovered
 from approvals.halts import NOT_HALTED
-from approvals.models import Approval
+from approvals.models import Approval, GrantUse
+from approvals.places import stands_for, still_granted
 from approvals.policy import RANK, Outcome, Verdict, evaluate, stricter
 from approvals.states import ApprovalStatus
 from traces.recorder import record
@@ -33,7 +36,8 @@ class Terms:
 
     arguments: dict[str, Any]
     digest: str
-    approval: Approval | None = None  # none: a rule
+    approval: Approval | None = None  # none: a rule, or a grant
+    place: GrantUse | None = None  # in the grant that allowed it
 
 
 def claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
@@ -44,7 +48,8 @@ def claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
     """
     now = timezone.now()
     approval = Approval.objects.filter(pk=call.approval_id).first() if call.approval_id else None
-    terms = Terms(call.arguments, call.digest, approval)
+    place = place_by(call.rule, call) if approval is None else None
+    terms = Terms(call.arguments, call.digest, approval, place)
     objection = objection_to(stretch, call, tool, terms, now)
     if objection is not None:
         _turn_down(stretch, call, tool, objection, now)
@@ -94,13 +99,17 @@ def holding(stretch: Stretch, terms: Terms) -> list[Condition]:
                 (terms.approval.pk, terms.digest),
             )
         )
+    if terms.place is not None:
+        conditions.append(still_granted(terms.place.call_id, terms.digest, timezone.now()))
     return conditions
 
 
 def at_once(stretch: Stretch, tool: Tool) -> bool:
     """Whether calls of the tool can go from their judgement straight to their claim: nothing is to be done between."""
     aged = any(known.fresh_seconds for known in stretch.tools.values())
-    return not (aged or tool.cache_seconds or tool.rate_limit) and not breakers.unavailable_since(tool)
+    return not (
+        aged or tool.fingerprint or tool.cache_seconds or tool.rate_limit
+    ) and not breakers.unavailable_since(tool)
 
 
 def judge_by_policy(
@@ -140,14 +149,21 @@ def objection_to(
     verdict = judge_by_policy(stretch, call, tool, terms.arguments, tainted=call.tainted)
     if verdict.outcome is Outcome.DENY:
         return CallStatus.DENIED, f"The policy denies this call now: {verdict.rule}"
-    if verdict.outcome is Outcome.REQUIRE and (approval is None or _is_weaker(approval, verdict)):
-        return verdict
-    return None
+    if verdict.outcome is not Outcome.REQUIRE:
+        return None
+    if terms.place is not None:
+        granted = terms.place.digest == terms.digest and stands_for(terms.place, verdict, now=now)
+        return None if granted else verdict
+    return verdict if approval is None or _is_weaker(approval, verdict) else None
 
 
 def _is_weaker(approval: Approval, verdict: Verdict) -> bool:
     """Whether the verdict asks for more people, or higher ones, than have decided."""
-    return approval.approvers < verdict.approvers or RANK.index(approval.role) < RANK.index(verdict.role)
+    return (
+        approval.approvers < verdict.approvers
+        or RANK.index(approval.role) < RANK.index(verdict.role)
+        or bool(verdict.roles and uncovered(verdict.roles, terms_of(approval).roles))
+    )
 
 
 def _turn_down(
@@ -155,9 +171,10 @@ def _turn_down(
 ) -> None:
     if stretch.run.requested or stretch.run.halted:
         raise Changed  # that comes first
+    free_place(call, now)
     shown = UNSHOWN
     if isinstance(objection, Verdict) and not call.may_have_happened:
-        shown = show(tool, tool_context(call, agent=stretch.agent), call.arguments)
+        shown = prepare(stretch, call, tool, objection)
     with entry(stretch.run, "claim", now=now, work_ms=stretch.lap()):
         if call.may_have_happened:
             words = objection.rule if isinstance(objection, Verdict) else objection[1]

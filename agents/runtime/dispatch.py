@@ -1,13 +1,17 @@
 """Waking a run: a message that says only "look at run X". Losing one costs time, never work."""
 
+from datetime import datetime
 from uuid import UUID
 
 import structlog
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from traces.models import Event
 
 log = structlog.get_logger(__name__)
+
+HELD_SLACK = 0.05  # s, so that the time is up when it is looked at
 
 WAKING = frozenset(
     {
@@ -38,3 +42,15 @@ def wake_decided(event: Event) -> None:
     """After a decision was committed, wake the run that waits for it."""
     if event.run_id is not None and event.name in WAKING:
         wake(event.run_id)
+
+
+def wake_held(event: Event) -> None:
+    """After people approved what its rule holds for a while, look at it when that is over; the sweeper does, too."""
+    from agents.tasks import release_held
+
+    until = datetime.fromisoformat(event.data["until"])
+    delay = max(0.0, (until - timezone.now()).total_seconds()) + HELD_SLACK
+    try:
+        release_held.apply_async(countdown=delay, retry=False)
+    except OperationalError as error:
+        log.warning("wake.lost", approval=event.object_id, error=str(error))

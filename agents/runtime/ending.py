@@ -14,6 +14,7 @@ from agents.runtime.children import is_stale
 from agents.runtime.decide import Finish, Wait
 from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.dispatch import wake
+from agents.runtime.granted import free_place
 from agents.runtime.journal import Seen, entry, is_unwritten, move_call
 from agents.runtime.requesting import ask_question
 from agents.runtime.stretch import Stretch
@@ -186,6 +187,7 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
         **(failed.usage if failed else {}),
     ):
         for call in open_calls:
+            free_place(call, now)
             result = {"type": "cancelled", "message": "The run ended before this call ran."}
             move_call(call, CallStatus.CANCELLED, ended_at=now, result=result)
         if not alone:

@@ -14,15 +14,18 @@ from agents.memory.stored_results import set_apart
 from agents.models import StoredResult, ToolCall
 from agents.runtime.availability import note
 from agents.runtime.binding import tool_context
-from agents.runtime.journal import entry, move_call
+from agents.runtime.drift import drift
+from agents.runtime.granted import free_place
+from agents.runtime.journal import entry, move_call, write
 from agents.runtime.performing import Attempt, perform
-from agents.runtime.requesting import UNSHOWN, ask_people, show
+from agents.runtime.requesting import UNSHOWN, ask_people, prepare
 from agents.runtime.stretch import Stretch
 from agents.runtime.window import result_max
 from agents.states import CallStatus
 from agents.tools.breaker import breakers
 from agents.tools.results import ResultType
 from agents.tools.spec import Effect, Tool
+from approvals.eyes import terms_of
 from approvals.halts import require_running
 from approvals.models import Approval
 from approvals.policy import Outcome, Verdict
@@ -40,12 +43,25 @@ def confirm(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         return True
     stale = _stale(stretch, call, timezone.now())
     if not stale:
-        return True
+        return _as_asked(stretch, call, tool)
     require_running(stretch.agent)
     objections = [words for read in stale if (words := _read_again(stretch, read))]
     if objections:
-        _send_back(stretch, call, tool, " ".join(objections))
-    return not objections
+        send_back(stretch, call, tool, " ".join(objections), why="older than the tool allows")
+        return False
+    return _as_asked(stretch, call, tool)
+
+
+def _as_asked(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
+    """Whether the call rests on what it did when people approved it; if not, they are asked again."""
+    if tool.fingerprint is None or call.approval_id is None:
+        return True
+    require_running(stretch.agent)
+    write(stretch.run)  # before code of a tool's author runs
+    changed = drift(call, tool, agent=stretch.agent)
+    if changed:
+        send_back(stretch, call, tool, changed, why="its tool told another fingerprint just before it ran")
+    return not changed
 
 
 def _stale(stretch: Stretch, call: ToolCall, now: datetime) -> list[ToolCall]:
@@ -132,20 +148,27 @@ def _text(data: object) -> str:
         return text
 
 
-def _send_back(stretch: Stretch, call: ToolCall, tool: Tool, objection: str) -> None:
+def send_back(stretch: Stretch, call: ToolCall, tool: Tool, objection: str, *, why: str) -> None:
     """To the people who approved it, or to the agent where nobody had to."""
     now = timezone.now()
     approval = Approval.objects.filter(pk=call.approval_id).first() if call.approval_id else None
-    shown = show(tool, tool_context(call, agent=stretch.agent), call.arguments) if approval else UNSHOWN
+    verdict, shown = None, UNSHOWN
+    if approval is not None:
+        terms = terms_of(approval)
+        verdict = Verdict(
+            Outcome.REQUIRE,
+            rule=f"What it rests on changed after it was approved: {objection}",
+            why=why,
+            approvers=approval.approvers,
+            role=approval.role,
+            roles=tuple(terms.roles),
+            denials=terms.denials,
+            hold=terms.hold,
+        )
+        shown = prepare(stretch, call, tool, verdict)
     with entry(stretch.run, "stale", now=now, work_ms=stretch.lap()):
-        if approval is not None:
-            verdict = Verdict(
-                Outcome.REQUIRE,
-                rule=f"What it rests on changed after it was approved: {objection}",
-                why="older than the tool allows",
-                approvers=approval.approvers,
-                role=approval.role,
-            )
+        free_place(call, now)
+        if verdict is not None:
             again = ask_people(stretch, call, tool, verdict, call.digest, shown)
             rule = f"{verdict.rule} ({verdict.why})"
             move_call(call, CallStatus.PENDING_APPROVAL, approval=again, rule=rule)

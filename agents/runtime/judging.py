@@ -10,14 +10,16 @@ from agents.runtime.binding import call_digest, tool_context
 from agents.runtime.claiming import Terms, at_once, holding, judge_by_policy, mark
 from agents.runtime.execution import carry_out
 from agents.runtime.focus import why_outside
+from agents.runtime.granted import place_by, take
 from agents.runtime.journal import entry, move_call, write
-from agents.runtime.requesting import UNSHOWN, Shown, ask_people, show
+from agents.runtime.requesting import UNSHOWN, Shown, ask_people, prepare
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.results import Denied
 from agents.tools.spec import Effect, Tool
 from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
 from approvals.exceptions import Invalid
+from approvals.places import in_a_phrase
 from approvals.policy import Outcome, Verdict
 from traces.recorder import record
 
@@ -53,7 +55,7 @@ def judge_all(stretch: Stretch) -> None:
         now=now,
         alone=True,
         later=first is None,
-        conditions=holding(stretch, Terms(first.arguments, first.digest)) if first else (),
+        conditions=holding(stretch, _terms(first, judged)) if first else (),
         work_ms=stretch.lap(),
     ):
         for call, judgement in judged:
@@ -160,8 +162,17 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         case Outcome.DENY:
             return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
         case Outcome.REQUIRE:
-            shown = show(tool, context, call.arguments)
+            call.tainted = tainted
+            if grant := take(stretch, call, tool, verdict, digest):
+                return Judgement(CallStatus.APPROVED, digest=digest, rule=f"{in_a_phrase(grant)} ({rule})")
+            shown = prepare(stretch, call, tool, verdict)
             return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, shown)
+
+
+def _terms(call: ToolCall, judged: list[tuple[ToolCall, Judgement]]) -> Terms:
+    """What the call is claimed with by the write that judges it."""
+    judgement = next(judgement for other, judgement in judged if other is call)
+    return Terms(call.arguments, judgement.digest, place=place_by(judgement.rule, call))
 
 
 def _is_repeated(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:

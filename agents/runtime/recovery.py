@@ -16,6 +16,7 @@ from agents.runtime.stretch import Stretch
 from agents.states import FINAL_RUN, WAITING_RUN, CallStatus, RunStatus
 from agents.tools.spec import Effect
 from approvals.actions import expire_due
+from approvals.holds import release_due
 from approvals.models import Approval
 from approvals.queries import standing_halts
 from approvals.states import ApprovalStatus
@@ -56,6 +57,7 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     anybody hearing of it. It only wakes: the claim decides who works.
     """
     expire_due(now=now)
+    release_due(now=now)
     sessions.sweep(limit=limit)
     halted = set(standing_halts().values_list("agent", flat=True))
     frozen = Q() if "" in halted else Q(version__agent__name__in=halted)

@@ -6,15 +6,18 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from agents.models import ToolCall
-from agents.runtime.binding import policy_digest
+from agents.models import Run, ToolCall
+from agents.runtime.binding import policy_digest, tool_context
+from agents.runtime.drift import fingerprint
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.calling import within
 from agents.tools.spec import Effect, Preview, Tool, ToolContext
+from approvals import eyes
 from approvals.actions import Request, request_approval
 from approvals.digest import digest_of
-from approvals.models import Approval, Kind
+from approvals.eyes import Needs, four_eyes
+from approvals.models import Approval, Kind, Terms
 from approvals.policy import Verdict
 from traces.redaction import redact_text
 from traces.storable import storable
@@ -51,6 +54,7 @@ class Shown(NamedTuple):
 
     title: str = ""
     preview: dict[str, Any] = {}
+    terms: Terms | None = None  # where people are to be asked
 
 
 UNSHOWN = Shown()
@@ -95,8 +99,35 @@ def ask_people(
             role=verdict.role,
             approvers=verdict.approvers,
             expires_in=verdict.expires or settings.APPROVAL_SECONDS,
+            terms=shown.terms,
         ),
     )
+
+
+def prepare(stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict) -> Shown:
+    """What `ask_people` needs and the database or a tool's code must be asked for: before a journal entry."""
+    run, context = stretch.run, tool_context(call, agent=stretch.agent)
+    shown = show(tool, context, call.arguments)
+    stakes = stakes_in(run)
+    needs = Needs(
+        verdict.approvers,
+        verdict.role,
+        verdict.roles,
+        tuple((stake["user"], stake["why"]) for stake in stakes),
+        four_eyes(Kind.ACTION, tool.effect, risk_of(tool, tainted=call.tainted)),
+    )
+    asker = run.started_by_id if call.step.payload.get("via") else None
+    terms = eyes.terms(needs, denials=verdict.denials, hold=verdict.hold, stakes=stakes, asker=asker)
+    terms.fingerprint = fingerprint(tool, context, call.arguments)
+    return shown._replace(terms=terms)
+
+
+def stakes_in(run: Run) -> list[dict[str, Any]]:
+    """Who can't be the only one to approve what the run does."""
+    return [
+        *eyes.stake(run.started_by, "started the run"),
+        *eyes.stake(run.version.published_by, "published the agent last"),
+    ]
 
 
 def ask_what_happened(stretch: Stretch, call: ToolCall, tool: Tool | None) -> Approval:

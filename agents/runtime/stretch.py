@@ -123,6 +123,8 @@ class Stretch:
                     require_running(agent)
             except Halted as halt:
                 self.halted = str(halt)
+            else:
+                self.run.halted = False
         if self.config.pattern in STARTERS:
             self.children = list(self.run.children.order_by("part"))
         if self.run.requested == "steer":

@@ -1,4 +1,4 @@
-"""Tools that name other tools: the lookup of a check, a dry run, a fallback, the one that takes a call back."""
+"""Tools that name other tools: the lookup of a check, a dry run, a fingerprint, a fallback, the one that takes a call back."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,10 @@ Wrong = tuple[list[str | int], str]  # the place below the tool, and what is wro
 
 def linked(tools: dict[str, Tool]) -> dict[str, Tool]:
     """The tools with the checks and dry runs that need others of them."""
-    return {name: _with_dry_run(with_checks(tool, tools), tools) for name, tool in tools.items()}
+    return {
+        name: _with_fingerprint(_with_dry_run(with_checks(tool, tools), tools), tools)
+        for name, tool in tools.items()
+    }
 
 
 def wrong_links(tool: Tool, tools: dict[str, Tool], *, fallback: bool, undo: bool) -> Iterator[Wrong]:
@@ -34,6 +37,9 @@ def wrong_links(tool: Tool, tools: dict[str, Tool], *, fallback: bool, undo: boo
                 yield ["checks", name, "exists"], wrong
     if tool.dry_run and (wrong := _no_read(tool.dry_run, tools) or _no_dry_run(tool, tools[tool.dry_run])):
         yield ["dry_run"], wrong
+    by = tool.fingerprint_by
+    if by and (wrong := _no_read(by, tools) or _no_dry_run(tool, tools[by])):
+        yield ["fingerprint"], wrong
     if fallback and tool.fallback and tool.fallback not in tools:
         yield ["fallback"], _lacks(tool.fallback, tools)
     if undo and tool.undo:
@@ -85,6 +91,21 @@ def _with_dry_run(tool: Tool, tools: dict[str, Tool]) -> Tool:
         return _as_preview(redact(asked.run(context, taken)), name)
 
     return replace(tool, preview=preview)
+
+
+def _with_fingerprint(tool: Tool, tools: dict[str, Tool]) -> Tool:
+    if not tool.fingerprint_by:
+        return tool
+    name = tool.fingerprint_by
+
+    def fingerprint(context: ToolContext, arguments: dict[str, Any]) -> Any:
+        asked = tools.get(name)
+        if asked is None or asked.suspended:
+            raise LookupError(asked.suspended if asked else f"{name} is gone")
+        taken = {each: value for each, value in arguments.items() if not unknown_at(asked.parameters, each)}
+        return asked.run(context, taken)
+
+    return replace(tool, fingerprint=fingerprint)
 
 
 def _as_preview(data: Any, name: str) -> Preview:

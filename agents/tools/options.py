@@ -26,6 +26,7 @@ _AS_THEY_ARE = {
     "when_not_to_use",
     "dry_run",
 }
+_RENAMED = {"fingerprint": "fingerprint_by"}
 
 
 def with_options(tool: Tool, options: ToolOptions) -> Tool:
@@ -34,6 +35,7 @@ def with_options(tool: Tool, options: ToolOptions) -> Tool:
     Checks, the dry run, the fallback and the undo name other tools: `agents.tools.links` brings them together.
     """
     changes: dict[str, Any] = options.model_dump(include=_AS_THEY_ARE, exclude_defaults=True)
+    changes |= {_RENAMED[key]: getattr(options, key) for key in _RENAMED}
     reads = tool.effect is Effect.READ
     if not reads and (options.cache or options.fresh):
         key = "cache" if options.cache else "fresh"

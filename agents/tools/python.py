@@ -35,13 +35,16 @@ def tool(
     check: Callable[..., None] | None = None,
     preview: Callable[..., Preview] | None = None,
     undo: tuple[str, dict[str, Any]] | None = None,
+    fingerprint: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function whose first parameter is the ToolContext and whose others are the arguments.
 
     The first paragraph of the docstring tells the model what it does; `Annotated[..., Field(description=...)]`
     describes an argument. `title` is a format string over the arguments ("Refund {amount} EUR for {order_id}") or a
     function of them. `check` and `preview` take the same parameters as the function; `check` raises ValueError,
-    NotFound or Denied with a message that says what would be valid, `preview` must have no effect. An effect that isn't stated
+    NotFound or Denied with a message that says what would be valid, `preview` must have no effect. `fingerprint`, of the
+    same parameters, returns what the call rests on: where that differs just before an approved call runs from what it
+    was when people were asked, they are asked again. An effect that isn't stated
     is irreversible. `rate_limit` (calls a minute), `retries` and `fallback` (the name of another tool) say what holds
     when the tool is in trouble. `cache_seconds` and `fresh_seconds` are for reads alone: how long a result serves the
     same subject again, and beyond what age it is read again before an effect runs. `undo` names the tool that takes a
@@ -113,6 +116,7 @@ def tool(
             check=bound(check) if check else None,
             preview=bound(preview) if preview else None,
             undo=undo,
+            fingerprint=bound(fingerprint) if fingerprint else None,
         )
 
     return make

@@ -91,12 +91,15 @@ class Tool:
     title: Callable[[dict[str, Any]], str] | None = None  # the action in words
     check: Callable[[ToolContext, dict[str, Any]], None] | None = None  # raises ValueError, NotFound, Denied
     preview: Callable[[ToolContext, dict[str, Any]], Preview] | None = None
+    # What the call rests on, read without an effect; another value is another call to who approved it.
+    fingerprint: Callable[[ToolContext, dict[str, Any]], Any] | None = None
     suspended: str = ""  # why it may not be called until somebody has looked, in words
     undo: tuple[str, dict[str, Any]] | None = None  # the tool that takes a call back, and its arguments
     checks: Mapping[str, "Check"] = field(
         default_factory=dict
     )  # by argument; `agents.tools.links` lays them on
     dry_run: str = ""  # the tool that tells, without an effect, what a call would do; likewise
+    fingerprint_by: str = ""  # the tool that tells what a call rests on; likewise
 
     @property
     def built_in(self) -> bool:

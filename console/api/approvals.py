@@ -1,5 +1,6 @@
 """Approvals: other programs ask, people decide."""
 
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from ninja.responses import Status
 from agents.decisions import decide as take_decision
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
-from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Kind
+from approvals.actions import still_missing, why_nobody
+from approvals.eyes import Voice, electorate
+from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
 from console.api.auth import ANY, ASK, READ, actor_of
@@ -71,13 +74,14 @@ def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey 
 @router.get("", response=ApprovalList, operation_id="list_approvals", summary="List approvals")
 def listing(request: HttpRequest, query: Query[ApprovalQuery]) -> ApprovalList:
     """Newest first; a service sees those that it asked for."""
-    rows = visible_approvals(actor_of(request)).select_related("decision__user").prefetch_related(DELIVERIES)
+    rows = visible_approvals(actor_of(request))
+    rows = rows.select_related("decision__user", "terms", "hold").prefetch_related(DELIVERIES, "votes")
     if query.status is not None:
         rows = rows.filter(status=query.status)
     if query.run is not None:
         rows = rows.filter(run_id=query.run)
-    found = page(rows, query, time="requested_at")
-    return ApprovalList(items=[shape_approval(approval) for approval in found.rows], next=found.next)
+    found, people = page(rows, query, time="requested_at"), electorate()
+    return ApprovalList(items=[shape_approval(approval, people) for approval in found.rows], next=found.next)
 
 
 @router.get("/{approval_id}", response=ApprovalOut, operation_id="get_approval", summary="Read an approval")
@@ -115,8 +119,8 @@ def withdraw(request: HttpRequest, approval_id: UUID, body: Because | None = Non
     return shape_approval(approval)
 
 
-def shape_approval(approval: Approval) -> ApprovalOut:
-    """An approval as the API tells it."""
+def shape_approval(approval: Approval, people: Sequence[Voice] | None = None) -> ApprovalOut:
+    """An approval as the API tells it; `people` is the electorate, where the caller knows it."""
     return ApprovalOut(
         id=approval.pk,
         kind=Kind(approval.kind),
@@ -133,6 +137,8 @@ def shape_approval(approval: Approval) -> ApprovalOut:
         run=approval.run_id,
         agent=approval.agent,
         approvers=approval.approvers,
+        missing=_missing(approval, people),
+        held_until=hold.until if (hold := _hold(approval)) else None,
         url=f"{settings.BASE_URL}/inbox/{approval.pk}",
         requested_at=approval.requested_at,
         expires_at=approval.expires_at,
@@ -140,6 +146,18 @@ def shape_approval(approval: Approval) -> ApprovalOut:
         decision=_shape_decision(approval),
         callback=_shape_callback(approval),
     )
+
+
+def _hold(approval: Approval) -> Hold | None:
+    hold = getattr(approval, "hold", None)
+    return hold if hold and hold.ended_at is None else None
+
+
+def _missing(approval: Approval, people: Sequence[Voice] | None) -> str:
+    """What is lacking before it is approved; said only while it waits."""
+    if approval.status != ApprovalStatus.PENDING or approval.kind != Kind.ACTION:
+        return ""
+    return why_nobody(approval, people) or still_missing(approval)
 
 
 def _shape_callback(approval: Approval) -> CallbackOut | None:

@@ -47,6 +47,12 @@ def written(value: Any) -> SafeString:
 
 
 @register.filter
+def split_words(text: str) -> list[str]:
+    """A constant of a template as a list."""
+    return text.split()
+
+
+@register.filter
 def as_line(value: Any) -> str:
     """`value` as JSON on one line."""
     return json.dumps(value, ensure_ascii=False)
@@ -163,6 +169,12 @@ def is_admin(user: User | AnonymousUser) -> bool:
 def may_halt(user: User | AnonymousUser) -> bool:
     """Whether this user may press and lift the emergency stop."""
     return bool(roles_of(user) & {OPERATOR, ADMIN})
+
+
+@register.simple_tag
+def single_operator() -> bool:
+    """Whether this installation says that one person runs it."""
+    return bool(settings.SINGLE_OPERATOR)
 
 
 @register.simple_tag

@@ -12,8 +12,9 @@ from django.views.decorators.http import require_POST, require_safe
 from agents.decisions import decide, preview_edit
 from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, NotAllowed, Stale
+from approvals.holds import recall as take_back
 from approvals.models import Approval, Kind
-from approvals.queries import pending_queue
+from approvals.queries import pending_queue, standing_hold
 from approvals.states import ApprovalStatus
 from console.cards import Card
 from console.htmx import render_page, wants_fragment
@@ -88,6 +89,27 @@ def decision(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     return _done(request, actor, approval, verdict)
 
 
+@require_POST
+@people_only
+def recall(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """Take back what was approved while it is held."""
+    actor = actor_of(request)
+    approval = visible_or_404(approval_id, actor)
+    reason = request.POST.get("reason", "").strip()[:REASON_MAX]
+    try:
+        approval = take_back(approval_id, actor=actor, now=timezone.now(), reason=reason)
+    except AlreadyResolved as error:
+        return _refused(request, actor, visible_or_404(approval_id, actor), str(error), status=409)
+    except NotAllowed as error:
+        return _refused(request, actor, approval, str(error), status=403)
+    if not wants_fragment(request):
+        messages.success(request, f"Recalled: {approval.title}")
+        return redirect("card", approval.pk)
+    context = card_context(actor, approval, chosen=True) | queue_context(actor, approval)
+    context |= {"decided": approval, "words": "Recalled, it will not run", "decided_at": timezone.now()}
+    return render(request, "inbox/_decided.html", context)
+
+
 def _check(
     request: HttpRequest, actor: Actor, approval: Approval, verdict: str, form: SchemaForm | None
 ) -> None:
@@ -113,7 +135,13 @@ def _done(request: HttpRequest, actor: Actor, approval: Approval, verdict: str) 
     if verdict == "escalate":
         words = "Escalated to the admins"
     elif approval.status == ApprovalStatus.PENDING:
-        words = f"Your yes counts, {Card(approval, actor, timezone.now()).missing_votes} more needed"
+        card = Card(approval, actor, timezone.now())
+        if verdict == "reject":
+            words = f"Your no counts, {card.terms.denials - len(card.denials)} more needed"
+        elif card.hold:
+            words = f"Approved, and held until {card.hold.until:%H:%M:%S} UTC"
+        else:
+            words = f"Your yes counts; {card.missing}"
     else:
         words = PAST[verdict]
     following = pending_queue(actor).exclude(pk=approval.pk).exclude(votes__user=actor.user).first()
@@ -122,6 +150,7 @@ def _done(request: HttpRequest, actor: Actor, approval: Approval, verdict: str) 
         return redirect("card", following.pk) if following else redirect("inbox")
     context = card_context(actor, following, chosen=True) | queue_context(actor, following)
     context |= {"decided": approval, "words": words, "decided_at": timezone.now()}
+    context["held"] = standing_hold(approval)  # it can be undone
     response = render(request, "inbox/_decided.html", context)
     response.headers["HX-Push-Url"] = f"/inbox/{following.pk}" if following else "/inbox"
     return response

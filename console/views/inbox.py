@@ -17,6 +17,14 @@ from console.cards import REJECTIONS, Card
 from console.htmx import render_page
 from console.people.entry import actor_of, people_only
 
+TIMES = {  # s: how long a grant may hold
+    "900": "15 minutes",
+    "3600": "an hour",
+    "28800": "8 hours",
+    "86400": "a day",
+    "604800": "7 days",
+    "2592000": "30 days",
+}
 SHOWN = 200  # rows of the queue; who has more waiting needs other means than scrolling
 
 
@@ -97,7 +105,7 @@ def card_context(actor: Actor, approval: Approval | None, *, chosen: bool = Fals
     card = Card(approval, actor, timezone.now()) if approval else None
     if approval is not None:
         note_view(approval, actor=actor)
-    return {"card": card, "chosen": chosen, "rejections": REJECTIONS}
+    return {"card": card, "chosen": chosen, "rejections": REJECTIONS, "times": TIMES}
 
 
 def page_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class ApprovalOut(Schema):
     run: UUID | None
     agent: str
     approvers: int = Field(description="How many different people must agree.")
+    missing: str = Field(description="Who must still say yes, or why nobody is left who could.")
+    held_until: datetime | None = Field(default=None, description="Approved, and recallable until then.")
     url: str
     requested_at: datetime
     expires_at: datetime

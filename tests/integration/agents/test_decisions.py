@@ -32,6 +32,7 @@ def test_an_irreversible_call_waits_for_a_person_and_runs_once(play: Play) -> No
         ]
     )
     world.publish_agent()
+    world.operator()
     run = world.carry_on(world.start())
     assert run.status == "waiting_approval"
     assert run.lease_until is None
@@ -89,6 +90,8 @@ def test_an_edited_call_runs_with_the_edited_arguments_and_the_agent_is_told(pla
         digest=request.digest,
         arguments={"account": "acme", "amount": 25},
     )
+    assert world.carry_on(run).status == "waiting_approval"  # who worded it is not enough
+    world.agree(request)
     run = world.carry_on(run)
 
     assert run.status == "completed"
@@ -96,7 +99,7 @@ def test_an_edited_call_runs_with_the_edited_arguments_and_the_agent_is_told(pla
     told = model.requests[-1].messages[-1].text
     assert "An operator changed amount from 40 to 25 before approving." in told
     decision = Decision.objects.get(approval=request)
-    assert (decision.verdict, decision.user.username) == ("edit", "ana")
+    assert (decision.verdict, decision.user.username) == ("edit", "cleo")
     assert [revision.arguments["amount"] for revision in request.revisions.order_by("number")] == [40, 25]
 
 
@@ -331,7 +334,11 @@ def test_an_edit_into_an_admins_range_needs_an_admin(play: Play) -> None:
         edit(world.operator())
     request.refresh_from_db()
     assert (request.revision, request.role, request.arguments["amount"]) == (1, "operator", 20)
-    edit(Actor(user=world.person("ada", "admin")))
+    edited = edit(Actor(user=world.person("ada", "admin")))
+    with pytest.raises(NotAllowed, match="admin"):
+        world.agree(edited)
+    alma = Actor(user=world.person("alma", "admin"))
+    decide(approval_id=request.pk, actor=alma, decision="approve", digest=edited.digest)
     assert world.carry_on(run).status == "completed"
 
 

@@ -69,10 +69,15 @@ def test_a_program_asks_a_person_decides_and_the_program_is_told(shop: Caller, a
 
 @pytest.mark.req("APR-4")
 def test_an_edit_changes_what_the_program_is_told_to_do(shop: Caller, ana: Caller, refund: Any) -> None:
+    world.operator("cleo")
     edit = {"decision": "edit", "digest": refund["digest"], "arguments": {"order": "A-1", "amount": 25}}
     decided = ana.post(f"/approvals/{refund['id']}/decision", edit)
     assert ana.status == 200
-    assert (decided["status"], decided["arguments"]["amount"]) == ("approved", 25)
+    assert (decided["status"], decided["arguments"]["amount"]) == ("pending", 25)
+    assert decided["missing"] == "somebody else must say yes too, since ana changed it"
+    world.agree(Approval.objects.get(pk=refund["id"]))
+    decided = shop.get(f"/approvals/{refund['id']}")
+    assert decided["status"] == "approved"
     assert decided["digest"] != refund["digest"]
     assert decided["decision"]["decision"] == "edit"
 

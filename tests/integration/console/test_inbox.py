@@ -161,7 +161,8 @@ def test_an_edit_runs_with_the_edited_number_as_a_number(ana: Client, run: Run, 
     approval.refresh_from_db()
     assert approval.revision == 1
     response = send(ana, approval, "edit", field_account="acme", field_amount="25.50")
-    assert "Approved with changes: " in words(response)
+    assert "Your yes counts; somebody else must say yes too, since ana changed it" in words(response)
+    world.agree(approval)
     assert ToolCall.objects.get(tool="pay").approval.arguments == {"account": "acme", "amount": 25.5}  # type: ignore[union-attr]
     world.carry_on(run)
     assert [line.split()[2:] for line in tools.effects()] == [["acme", "25.5"]]
@@ -227,7 +228,9 @@ def test_who_saw_an_older_wording_is_shown_the_new_one(ana: Client, approval: Ap
     state = ana.get(f"/inbox/{approval.pk}").content.decode().split("changed?state=")[1].split('"')[0]
     assert ana.get(f"/inbox/{approval.pk}/changed?state={state}").status_code == 204
     ben = browser("ben", "operator")
-    assert "1 more needed" in words(send(ben, shown, "edit", field_account="acme", field_amount="30"))
+    assert "Your yes counts; 1 more must say yes" in words(
+        send(ben, shown, "edit", field_account="acme", field_amount="30")
+    )
     assert "This changed since it was shown to you" in words(
         ana.get(f"/inbox/{approval.pk}/changed?state={state}")
     )

@@ -1,0 +1,188 @@
+"""Standing grants: from the card of a request, from history, and the page of those that hold."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from approvals import grants
+from approvals.access import Actor
+from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, NotAllowed
+from approvals.models import Approval, Grant
+from approvals.proposals import proposals, propose
+from approvals.scopes import ANY, AT_MOST, EQUAL, ONE_OF, in_words
+from console.htmx import render_page
+from console.people.entry import actor_of, people_only
+from console.views.inbox import TIMES, page_context, visible_or_404
+
+ENDED_SHOWN = 50
+
+
+@require_safe
+@people_only
+def page(request: HttpRequest) -> HttpResponse:
+    """What is allowed without asking, now and before, and what could be."""
+    now = timezone.now()
+    context = {
+        "live": [_told(grant) for grant in grants.live(now)],
+        "waiting": [_told(grant) for grant in grants.waiting_for_confirmation(now)],
+        "over": [_told(grant) for grant in grants.over(now)[:ENDED_SHOWN]],
+        "proposals": proposals(now=now),
+        "times": TIMES,
+        "actor": actor_of(request),
+        "now": now,
+    }
+    return render_page(request, page="grants/page.html", fragment="grants/_lists.html", context=context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@people_only
+def from_card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
+    """Allow calls like the one on the card; the request itself still waits."""
+    actor = actor_of(request)
+    approval = visible_or_404(approval_id, actor)
+    form, now = request.POST, timezone.now()
+    if request.method != "POST":
+        return _form(request, actor, approval)
+    try:
+        grant = grants.grant_from_card(
+            approval_id,
+            actor=actor,
+            digest=form.get("digest", ""),
+            scope=_scope(form.dict(), approval.arguments),
+            uses=int(_number(form.get("uses", ""), "how often")),
+            seconds=_number(form.get("seconds", ""), "how long"),
+            now=now,
+            subject_only="subject_only" in form,
+            tainted="tainted" in form,
+            budget_of=form.get("budget_of", ""),
+            budget=_number(form["budget"], "the budget") if form.get("budget", "").strip() else None,
+            reason=form.get("reason", "").strip()[:2000],
+        )
+    except GateError as error:
+        codes: list[tuple[type[GateError], int]] = [(NotAllowed, 403), (AlreadyResolved, 409)]
+        status = next((code for kind, code in codes if isinstance(error, kind)), 422)
+        return _form(request, actor, visible_or_404(approval_id, actor), problem=str(error), status=status)
+    context = page_context(actor, approval, chosen=True) | {"made": _told(grant)}
+    return render_page(request, page="inbox/page.html", fragment="inbox/_card.html", context=context)
+
+
+def _form(
+    request: HttpRequest, actor: Actor, approval: Approval, *, problem: str = "", status: int = 200
+) -> HttpResponse:
+    """The limits of a grant, to be filled in."""
+    context = page_context(actor, approval, chosen=True) | {"grant_problem": problem}
+    return render_page(
+        request, page="inbox/grant_page.html", fragment="inbox/_grant.html", context=context, status=status
+    )
+
+
+@require_POST
+@people_only
+def from_history(request: HttpRequest) -> HttpResponse:
+    """Make a grant of a proposal."""
+    form, now = request.POST, timezone.now()
+    try:
+        offer = propose(
+            form.get("agent", ""),
+            form.get("tool", ""),
+            uses=int(_number(form.get("uses", ""), "how often")),
+            seconds=_number(form.get("seconds", ""), "how long"),
+            now=now,
+        )
+        grant = grants.give(offer, actor=actor_of(request), now=now)
+    except GateError as error:
+        messages.error(request, str(error))
+    else:
+        told = "is live" if grant.live_at else "waits for a second person to confirm it"
+        messages.success(request, f"The grant for {grant.tool} {told}.")
+    return redirect("grants")
+
+
+@require_POST
+@people_only
+def confirm(request: HttpRequest, grant_id: UUID) -> HttpResponse:
+    """Say yes to a grant that somebody else made."""
+    return _change(request, grant_id, "confirm")
+
+
+@require_POST
+@people_only
+def revoke(request: HttpRequest, grant_id: UUID) -> HttpResponse:
+    """End a grant at once."""
+    return _change(request, grant_id, "revoke")
+
+
+def _change(request: HttpRequest, grant_id: UUID, what: str) -> HttpResponse:
+    actor, now = actor_of(request), timezone.now()
+    try:
+        if what == "confirm":
+            grant = grants.confirm(grant_id, actor=actor, now=now)
+            told = "is live." if grant.live_at else "waits for one more."
+        else:
+            reason = request.POST.get("reason", "").strip()[:2000]
+            grant = grants.revoke(grant_id, actor=actor, now=now, reason=reason)
+            told = "is revoked: from now on people are asked."
+    except NotAllowed as error:
+        raise PermissionDenied(str(error)) from error
+    except Missing as error:
+        raise Http404(str(error)) from error
+    except GateError as error:
+        messages.info(request, str(error))
+    else:
+        messages.success(request, f"The grant for {grant.tool} {told}")
+    return redirect("grants")
+
+
+def _told(grant: Grant) -> dict[str, Any]:
+    return {
+        "row": grant,
+        "scope": in_words(grant.scope),
+        "left": grant.uses - grant.used,
+        "confirmed": [row.user.get_username() for row in grant.confirmations.all()],
+        "missing": grant.approvers - len(grant.confirmations.all()),
+    }
+
+
+def _scope(form: dict[str, str], arguments: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The limits as the form says them. Raises Invalid."""
+    scope: dict[str, dict[str, Any]] = {}
+    for name, shown in arguments.items():
+        kind, text = form.get(f"limit.{name}", EQUAL), form.get(f"value.{name}", "").strip()
+        match kind:
+            case "equal":
+                scope[name] = {"is": EQUAL, "value": shown}
+            case "at_most":
+                scope[name] = {"is": AT_MOST, "value": _number(text, name)}
+            case "one_of":
+                parts = [part.strip() for part in text.split(",") if part.strip()]
+                scope[name] = {"is": ONE_OF, "value": [_like(part, shown) for part in parts]}
+            case "any":
+                scope[name] = {"is": ANY}
+            case _:
+                raise Invalid(f"{name}: {kind!r} is no limit.")
+    return scope
+
+
+def _like(text: str, shown: Any) -> Any:
+    """A value of the kind that the call has there."""
+    if isinstance(shown, str):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        number = float(text.strip())
+    except ValueError as error:
+        raise Invalid(f"{text!r} is no number: say {what} in digits.") from error
+    return int(number) if number.is_integer() else number
