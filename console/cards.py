@@ -129,7 +129,8 @@ class Card:
     @cached_property
     def stopped(self) -> str:
         """Which agents an emergency stop holds that also holds this; empty where none does."""
-        names = {halt.agent for halt in standing_halts()} & {"", self.approval.agent}
+        tools = {"", self.approval.tool}
+        names = {halt.agent for halt in standing_halts() if halt.tool in tools} & {"", self.approval.agent}
         if not names:
             return ""
         return "All agents are" if "" in names else f"{self.approval.agent} is"

@@ -158,6 +158,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},
     },
+    "tell": {"task": "console.tell", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
+    "escalate": {"task": "console.escalate", "schedule": 10.0, "options": {"expires": 10.0}},
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
 }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
@@ -177,6 +179,13 @@ APPROVAL_SECONDS = 24 * 3600
 API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
 # Hosts to which callbacks may go without TLS.
 CALLBACK_HTTP_HOSTS = environment.listed("GATEHOUSE_CALLBACK_HTTP_HOSTS", [])
+# Word by e-mail; without it people are told by their other channels.
+EMAIL_URL = os.environ.get("EMAIL_URL", "")
+vars().update(environment.email(EMAIL_URL))
+# Whether whoever pressed an emergency stop must have somebody else lift it.
+HALT_FOUR_EYES = os.environ.get("GATEHOUSE_HALT_FOUR_EYES") == "1"
+# By risk: within how many seconds a request should be answered. Nothing is denied then; its card says so.
+DUE_SECONDS = environment.due_seconds(os.environ.get("GATEHOUSE_DUE_MINUTES", "high=15,medium=60,low=240"))
 
 UNFOLD = {
     "SITE_TITLE": "Gatehouse",

@@ -6,7 +6,10 @@ from celery import shared_task
 from django.utils import timezone
 
 from agents.runtime.journal import give_back_connection
+from approvals.attention import care, escalation
 from console.callbacks import sending
+from console.notifications import outbox
+from console.notifications import sending as notices
 
 
 @shared_task(name="console.deliver", ignore_result=True)
@@ -23,5 +26,36 @@ def deliver_due() -> None:
     """Wake the callbacks whose time has come."""
     try:
         sending.wake_due(now=timezone.now())
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="console.tell", ignore_result=True)
+def tell() -> None:
+    """Write down what is to be told, and wake the channels that have something to tell."""
+    now = timezone.now()
+    try:
+        outbox.collect(now=now)
+        notices.wake_due(now=now)
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="console.send_notices", ignore_result=True)
+def send_notices(channel_id: int) -> None:
+    """Tell by one channel what is due."""
+    try:
+        notices.send_due(channel_id, now=timezone.now())
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="console.escalate", ignore_result=True)
+def escalate() -> None:
+    """Take the steps of the chain whose time has come, and note what expires soon."""
+    now = timezone.now()
+    try:
+        escalation.escalate_due(now=now)
+        care.warn_of_ends(now=now)
     finally:
         give_back_connection()

@@ -53,7 +53,7 @@ def judge_all(stretch: Stretch) -> None:
         now=now,
         alone=True,
         later=first is None,
-        conditions=holding(stretch, Terms(first.arguments, first.digest)) if first else (),
+        conditions=holding(stretch, first.tool, Terms(first.arguments, first.digest)) if first else (),
         work_ms=stretch.lap(),
     ):
         for call, judgement in judged:

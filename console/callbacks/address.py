@@ -13,11 +13,12 @@ def check_address(url: str) -> None:
 
     What its name stands for is looked at again whenever something is sent there.
     """
-    if problem := _problem(url):
+    if problem := problem_of(url):
         raise Invalid(f"callback_url: {problem}", errors=[{"path": ["callback_url"], "message": problem}])
 
 
-def _problem(url: str) -> str:
+def problem_of(url: str) -> str:
+    """Why nothing may be sent to `url`; empty where it may."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
