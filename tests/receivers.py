@@ -13,6 +13,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
+from console.services.preflight import free_port
+
 
 @dataclass
 class Inbox:
@@ -67,18 +69,16 @@ class Mailbox:
 @contextmanager
 def mail_receiver() -> Iterator[Mailbox]:
     """An SMTP server that keeps each mail."""
-    mailbox = Mailbox()
+    mailbox = Mailbox(free_port())
 
     class Handler:
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
             mailbox.got.append(BytesParser(policy=default).parsebytes(envelope.content))  # type: ignore[arg-type]
             return "250 OK"
 
-    controller = Controller(Handler(), hostname="127.0.0.1", port=0)
+    controller = Controller(Handler(), hostname="127.0.0.1", port=mailbox.port)
     controller.start()
     try:
-        assert controller.server is not None
-        mailbox.port = controller.server.sockets[0].getsockname()[1]
         yield mailbox
     finally:
         controller.stop()

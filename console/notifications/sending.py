@@ -105,7 +105,7 @@ def deliver(channel: Channel, message: Message) -> None:
 def _messages(channel: Channel, *, now: datetime) -> list[tuple[list[Notice], Message]]:
     """What to send now, with the notices that each tells; what waits for later stays."""
     due = Notice.objects.filter(channel=channel, status=NoticeStatus.WAITING, next_at__lte=now)
-    notices = list(due.order_by("created_at", "pk")[:AT_ONCE])
+    notices = list(due.order_by("created_at", "event_id")[:AT_ONCE])
     if notices and (ends_at := quiet_until(channel, now=now)):
         due.update(next_at=ends_at)
         return []
