@@ -6,22 +6,18 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
-from pydantic import ValidationError
 
 from agents import rates, sessions
-from agents.advice import unknown_arguments
+from agents.checking import check_config
 from agents.config import AgentConfig
-from agents.config.wording import mistakes
-from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState, require_none
+from agents.exceptions import BadConfig, BadInput, MissingRun, UnknownAgent, WrongState
 from agents.goals import check_success
 from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run
-from agents.nearest import hint
 from agents.runtime.children import resume_below
 from agents.runtime.dispatch import wake
 from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
-from agents.tools.registry import ask_sources, tools_of
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
 from approvals.digest import digest_of
 from approvals.exceptions import NotAllowed
@@ -157,29 +153,6 @@ def roll_back(*, name: str, number: int, actor: User | None) -> AgentVersion:
         raise UnknownAgent(f"There is no version {number} of agent {name!r}.")
     version, _ = publish(name=name, config=old.config, actor=actor, note=f"Back to v{number}")
     return version
-
-
-def check_config(config: dict[str, Any]) -> AgentConfig:
-    """The configuration with its types. Raises BadConfig, whose errors name each place."""
-    try:
-        parsed = AgentConfig.model_validate(config)
-    except ValidationError as error:
-        require_none(mistakes(error))
-        raise
-    ask_sources(parsed)
-    granted = tools_of(parsed)
-    wrong: list[dict[str, Any]] = []
-    for place, rule in enumerate(parsed.policy):
-        if rule.tool and rule.tool not in granted:
-            message = f"the rule names the tool {rule.tool!r}, which the agent doesn't have; {hint(rule.tool, granted)}"
-            wrong.append({"path": ["policy", place, "tool"], "message": message})
-            continue
-        wrong += [
-            {"path": ["policy", place, "when"], "message": message}
-            for message in unknown_arguments(rule, granted.values())
-        ]
-    require_none(wrong)
-    return parsed
 
 
 def _require_others(name: str, config: AgentConfig) -> None:

@@ -15,15 +15,17 @@ from agents.actions import publish, roll_back
 from agents.advice import confirmation, loosened, warnings
 from agents.comparison import compare
 from agents.config.models import ROLES
+from agents.credentials_admin import CredentialAdmin
 from agents.exceptions import AgentError
 from agents.form_sections import BEHAVIOUR_SECTIONS, PATTERN_SECTIONS, field_of
 from agents.forms import GUARDRAILS, LIMITS, AgentForm
 from agents.memory.admin import MemoryAdmin
 from agents.models import Agent, AgentVersion, Run, Step, ToolCall
 from agents.prices_admin import PriceAdmin
+from agents.sources_admin import ToolSourceAdmin
 from traces.admin import History, ReadOnly
 
-__all__ = ["AgentAdmin", "MemoryAdmin", "PriceAdmin"]
+__all__ = ["AgentAdmin", "CredentialAdmin", "MemoryAdmin", "PriceAdmin", "ToolSourceAdmin"]
 
 
 @admin.register(Agent)

@@ -10,6 +10,7 @@ from agents.providers.base import Usage
 from agents.providers.pricing import PRICED_PROVIDERS, cost_usd
 from agents.tools.registry import tools_of
 from agents.tools.spec import Effect, Tool
+from agents.tools.undo import wrong_template
 from approvals.digest import digest_of
 from approvals.policy import Action, Outcome, Verdict, evaluate
 
@@ -18,7 +19,7 @@ _ARGUMENT = re.compile(r"""\barguments(?:\.([A-Za-z_]\w*)|\[\s*(?:"([^"]*)"|'([^
 
 def warnings(config: AgentConfig, before: AgentConfig | None = None) -> list[str]:
     """All that is worth a second look, one sentence each; `before` is what is live now."""
-    return [*loosened(config, before), *_unpriced(config)]
+    return [*loosened(config, before), *_unpriced(config), *_without_way_back(config)]
 
 
 def loosened(config: AgentConfig, before: AgentConfig | None = None) -> list[str]:
@@ -98,3 +99,20 @@ def _unpriced(config: AgentConfig) -> list[str]:
         and cost_usd(model.provider, model.model, Usage(input=1, output=1)) is None
     ]
     return list(dict.fromkeys(told))
+
+
+def _without_way_back(config: AgentConfig) -> list[str]:
+    """Tools whose code names one that takes their calls back, which the agent can't use for it."""
+    try:
+        tools = tools_of(config)
+    except BadConfig:
+        return []
+    told = []
+    for name, tool in tools.items():
+        if tool.undo and tool.undo[0] not in tools:
+            told.append(
+                f"{name} can be undone by {tool.undo[0]}, which the agent doesn't have: grant it, so that people can undo."
+            )
+        elif tool.undo and (wrong := wrong_template(tool, tools[tool.undo[0]], tool.undo[1])):
+            told.append(f"{name} can't be undone by {tool.undo[0]}: {wrong}")
+    return told

@@ -1,6 +1,7 @@
-"""Two versions of an agent side by side."""
+"""Two versions side by side."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.files import as_yaml
@@ -23,6 +24,11 @@ class Line:
 def compare(left: AgentVersion, right: AgentVersion) -> list[Line]:
     """Both configurations as files, line by line, what belongs together beside each other."""
     before, after = (as_yaml(version.agent.name, version.config).splitlines() for version in (left, right))
+    return side_by_side(before, after)
+
+
+def side_by_side(before: Sequence[str], after: Sequence[str]) -> list[Line]:
+    """Two texts, line by line, what belongs together beside each other."""
     lines: list[Line] = []
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     for _, start, end, other_start, other_end in matcher.get_opcodes():

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -14,8 +15,8 @@ from django.utils import timezone
 from agents import sealing
 from agents.exceptions import BadConfig
 from agents.models import Credential
+from agents.safekeeping import check, note
 from agents.tools.results import ToolFailure
-from traces.recorder import record
 
 USED_EVERY = timedelta(minutes=1)
 Kind = Credential.Kind
@@ -88,41 +89,42 @@ def mask(value: Any, secrets: Iterable[Secret]) -> Any:
 
 @transaction.atomic
 def keep(
-    *, name: str, kind: str, parameter: str, hosts: list[str], secret: str, actor: User | None, now: datetime
+    *,
+    name: str,
+    kind: str,
+    parameter: str,
+    hosts: Iterable[str],
+    secret: str | None,
+    actor: User | None,
+    now: datetime,
 ) -> Credential:
-    """Set a credential, new or rotated; its secret is never shown again."""
+    """Set a credential, new or rotated; its secret is never shown again. Raises BadConfig, whose errors name fields.
+
+    Without `secret` the one before stays.
+    """
+    wanted = sorted({host.strip().lower() for host in hosts} - {""})
+    row = Credential.objects.select_for_update(of=("self",)).filter(name=name).first()
+    check(row, name=name, kind=kind, parameter=parameter, hosts=wanted, secret=secret)
+    values: dict[str, Any] = {
+        "kind": kind,
+        "parameter": parameter,
+        "hosts": wanted,
+        "changed_at": now,
+        "changed_by": actor,
+    }
+    if secret is not None:
+        values["sealed"] = sealing.seal(secret)
     row, created = Credential.objects.update_or_create(
-        name=name,
-        defaults={
-            "kind": kind,
-            "parameter": parameter,
-            "hosts": sorted({host.lower() for host in hosts}),
-            "sealed": sealing.seal(secret),
-            "changed_at": now,
-            "changed_by": actor,
-        },
-        create_defaults={
-            "kind": kind,
-            "parameter": parameter,
-            "hosts": sorted({host.lower() for host in hosts}),
-            "sealed": sealing.seal(secret),
-            "created_at": now,
-            "changed_at": now,
-            "changed_by": actor,
-        },
+        name=name, defaults=values, create_defaults=values | {"created_at": now}
     )
-    record(
-        f"credential.{'created' if created else 'rotated'}",
-        actor=f"user:{actor.get_username()}" if actor else "system",
-        object_id=str(row.pk),
-        data={"name": name, "kind": kind, "hosts": row.hosts},
-    )
+    what = "created" if created else "changed" if secret is None else "rotated"
+    note(what, row, actor)
     return row
 
 
 def _parts(secret: Secret) -> list[str]:
     """The secret as it may come back: itself, encoded, or the password alone."""
-    parts = [secret.value, base64.b64encode(secret.value.encode()).decode()]
+    parts = [secret.value, base64.b64encode(secret.value.encode()).decode(), quote(secret.value, safe="")]
     if secret.kind == Kind.BASIC:
         parts.append(secret.value.partition(":")[2])
     return [part for part in parts if len(part) >= 4]

@@ -10,15 +10,16 @@ import yaml
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from agents.actions import check_config, publish
+from agents.actions import publish
+from agents.checking import check_config
 from agents.config import AgentConfig
 from agents.exceptions import BadConfig, UnknownAgent
 from agents.models import Agent, AgentVersion
+from agents.shorthand import short_config
 from traces.storable import storable
 
 WIDTH = 100  # of a line, where a file is written
 _NAME = re.compile(r"\A[a-z][a-z0-9_-]{0,63}\Z")
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 Place = tuple[str | int, ...]
 
@@ -125,49 +126,10 @@ def diff(path: str | Path) -> str:
 
 def as_yaml(name: str, config: dict[str, Any]) -> str:
     """A configuration as a file: what differs from the defaults, in the order of the documentation."""
-    short = _short(AgentConfig.model_validate(config).model_dump(mode="json", exclude_defaults=True))
+    short = short_config(AgentConfig.model_validate(config).model_dump(mode="json", exclude_defaults=True))
     return yaml.dump(
         {"agent": name, **short}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH
     )
-
-
-def in_line(value: dict[str, Any]) -> str:
-    """A part of a configuration in one line, as people write it."""
-    return yaml.dump(
-        value,
-        Dumper=yaml.SafeDumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=10**6,
-        default_flow_style=True,
-    ).strip()
-
-
-def short_model(model: dict[str, Any]) -> str | dict[str, Any]:
-    """`provider:model` where nothing else is said of a model."""
-    return f"{model['provider']}:{model['model']}" if model.keys() == {"provider", "model"} else model
-
-
-def short_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """A rule whose time is written as people write it."""
-    return rule | {"expires": as_duration(rule["expires"])} if rule.get("expires") else rule
-
-
-def as_duration(seconds: int) -> str:
-    """`90s`, `15m`, `2h` or `1d`: the longest unit that says it exactly."""
-    unit, letter = next((unit, letter) for unit, letter in _UNITS if seconds % unit == 0)
-    return f"{seconds // unit}{letter}"
-
-
-def _short(config: dict[str, Any]) -> dict[str, Any]:
-    short = config
-    if "models" in config:
-        short = config | {"models": {role: short_model(model) for role, model in config["models"].items()}}
-    if "seconds" in config.get("limits", {}):
-        short["limits"] = config["limits"] | {"seconds": as_duration(config["limits"]["seconds"])}
-    if "policy" in config:
-        short["policy"] = [short_rule(rule) for rule in config["policy"]]
-    return short
 
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -> None:
@@ -191,14 +153,14 @@ def _located(error: BadConfig, lines: dict[Place, int], source: str) -> str:
     """Each mistake on a line of its own, as compilers write them."""
     if not error.errors:
         return f"{source}: {error}"
-    told: list[str] = []
+    told: list[tuple[int, str]] = []
     for mistake in error.errors:
         place = known = tuple(mistake["path"])
         while known and known not in lines:
             known = known[:-1]
-        where = ".".join(str(part) for part in place)
-        told.append(f"{source}:{lines.get(known, 1)}: {where}: {mistake['message']}")
-    return "\n".join(told)
+        line, where = lines.get(known, 1), ".".join(str(part) for part in place)
+        told.append((line, f"{source}:{line}: {where}: {mistake['message']}"))
+    return "\n".join(words for _, words in sorted(told, key=lambda each: each[0]))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agents.files import in_line
+from agents.shorthand import in_line
 
 PATTERN_SECTIONS = ("router", "coordinator", "chain", "plan", "fast_path")
 BEHAVIOUR_SECTIONS = ("degraded", "context", "conversations", "rates", "memory", "answer_cache")

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Avg, Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from agents.exceptions import MissingRun
-from agents.models import Agent, Run, Step, StepKind, ToolCall
+from agents.models import Agent, Attachment, Run, Step, StepKind, ToolCall
 from agents.runtime.decide.progress import PlanStep, progress
 from agents.states import FINAL_CALL, FINAL_RUN, RunStatus
 from approvals.access import PEOPLE, Actor
@@ -60,7 +60,9 @@ def run_steps(run: Run, *, after: int | None = None, again: Collection[int] = ()
     With `after`, only the steps beyond that number, and those numbered in `again`.
     """
     calls = ToolCall.objects.select_related("approval__decision__user").prefetch_related(
-        "approval__revisions__edited_by", "approval__votes__user"
+        "approval__revisions__edited_by",
+        "approval__votes__user",
+        Prefetch("attachments", queryset=Attachment.objects.defer("content")),
     )
     steps = Step.objects.filter(run=run)
     if after is not None:

@@ -33,6 +33,24 @@ def reseal(sealed: bytes) -> bytes:
     return seal(unseal(sealed))
 
 
+def is_readable(sealed: bytes) -> bool:
+    """Whether some known key can read it."""
+    try:
+        unseal(sealed)
+    except Unreadable:
+        return False
+    return True
+
+
+def is_current(sealed: bytes) -> bool:
+    """Whether the newest key alone can read it, so that older ones may be dropped."""
+    try:
+        _made_of((settings.SECRET_KEY,)).decrypt(bytes(sealed))
+    except InvalidToken:
+        return False
+    return True
+
+
 def _keys() -> MultiFernet:
     return _made_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 

@@ -1,9 +1,15 @@
 """What people were asked and said, for reading. Deciding is done in the inbox, which shows what is needed for it."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import TabularInline
 
-from approvals.models import Approval, Decision, Halt, Revision, Vote
+from approvals.access import Actor
+from approvals.deliveries import resend
+from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Halt, Revision, Vote
 from traces.admin import History, ReadOnly
 
 
@@ -32,6 +38,7 @@ class ApprovalAdmin(History):
     search_fields = ("=id", "=run_id", "tool", "title")
     search_help_text = "An id, a tool, or words of the title"
     ordering = ("-requested_at",)
+    exclude = ("callback_url",)  # it may hold a secret of whoever is told there
     inlines = (RevisionInline, VoteInline)
 
 
@@ -44,6 +51,39 @@ class DecisionAdmin(History):
     list_select_related = ("approval", "user")
     search_fields = ("=approval__id", "user__username")
     ordering = ("-decided_at",)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(History):
+    """Word to programs that asked; what was given up can be sent again."""
+
+    list_display = (
+        "created_at",
+        "event",
+        "approval",
+        "status",
+        "attempts",
+        "answer_status",
+        "error",
+        "next_at",
+    )
+    list_filter = ("status", "event")
+    list_select_related = ("approval",)
+    search_fields = ("=id", "=approval__id")
+    search_help_text = "The id of a delivery or of an approval"
+    ordering = ("-created_at",)
+    exclude = ("body",)
+    actions = ("send_again",)
+
+    @admin.action(description="Send again")
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+        """Each that is not on its way already."""
+        user = request.user
+        assert isinstance(user, User)
+        idle = queryset.exclude(status=DeliveryStatus.WAITING)
+        for delivery in idle:
+            resend(delivery.pk, actor=Actor(user), now=timezone.now())
+        messages.success(request, f"{len(idle)} are sent again.")
 
 
 @admin.register(Halt)

@@ -116,7 +116,17 @@ class GroupAdmin(ReadOnly, BaseGroupAdmin, ModelAdmin):
 class ApiTokenAdmin(ReadOnly, ModelAdmin):
     """Tokens; `python manage.py token create` makes them and shows them, once."""
 
-    list_display = ("shown", "user", "role", "scope_names", "created_at", "last_used_at", "revoked_at")
+    list_display = (
+        "shown",
+        "user",
+        "role",
+        "scope_names",
+        "agent",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
     list_select_related = ("user",)
     list_filter = ("role",)
     list_before_template = "admin/console/apitoken/_how.html"

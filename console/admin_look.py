@@ -29,6 +29,8 @@ SECTIONS: list[dict[str, Any]] = [
         "title": "Set up",
         "items": [
             _entry("Agents", "smart_toy", "agents_agent"),
+            _entry("Credentials", "lock", "agents_credential"),
+            _entry("Tool sources", "hub", "agents_toolsource"),
             _entry("Prices", "payments", "agents_price"),
             _entry("Memories", "psychology", "agents_memory"),
             _entry("People", "group", "auth_user"),
@@ -46,6 +48,7 @@ SECTIONS: list[dict[str, Any]] = [
             _entry("Tool calls", "build", "agents_toolcall"),
             _entry("Approvals", "approval", "approvals_approval"),
             _entry("Decisions", "how_to_reg", "approvals_decision"),
+            _entry("Callbacks", "webhook", "approvals_delivery"),
             _entry("Emergency stops", "front_hand", "approvals_halt"),
             _entry("Spans", "timeline", "traces_span"),
             _entry("Audit log", "receipt_long", "traces_event"),

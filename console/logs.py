@@ -1,5 +1,6 @@
 """Logs: a line each, without secrets. A traceback never shows the values of variables: a token may be among them."""
 
+import logging
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from traces.redaction import redact_text
 
 def configure() -> None:
     """Set structlog up for this process."""
+    # They tell each request with its whole address, in which a tool's key may stand.
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

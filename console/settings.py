@@ -177,8 +177,6 @@ APPROVAL_USE_SECONDS = 3600
 APPROVAL_SECONDS = 24 * 3600
 # Requests that one API token may make within a minute.
 API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
-# Hosts to which callbacks may go without TLS.
-CALLBACK_HTTP_HOSTS = environment.listed("GATEHOUSE_CALLBACK_HTTP_HOSTS", [])
 # Word by e-mail; without it people are told by their other channels.
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
 vars().update(environment.email(EMAIL_URL))
@@ -186,6 +184,8 @@ vars().update(environment.email(EMAIL_URL))
 HALT_FOUR_EYES = os.environ.get("GATEHOUSE_HALT_FOUR_EYES") == "1"
 # By risk: within how many seconds a request should be answered. Nothing is denied then; its card says so.
 DUE_SECONDS = environment.due_seconds(os.environ.get("GATEHOUSE_DUE_MINUTES", "high=15,medium=60,low=240"))
+# Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.
+EGRESS = environment.listed("GATEHOUSE_EGRESS", ["https://*"])
 
 UNFOLD = {
     "SITE_TITLE": "Gatehouse",

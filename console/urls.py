@@ -5,6 +5,7 @@ from django.urls import path
 
 from console.api.service import api
 from console.views import breaker, undoing
+from console.views.attachments import attachment
 from console.views.decision import decision, edit, preview
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
@@ -39,6 +40,7 @@ urlpatterns = [
     path("runs/start", start, name="start-run"),
     path("runs/<uuid:run_id>", run, name="run"),
     path("runs/<uuid:run_id>/steps", steps, name="run-steps"),
+    path("runs/<uuid:run_id>/attachments/<uuid:attachment_id>", attachment),
     path("runs/<uuid:run_id>/cancel", cancel, name="cancel-run"),
     path("runs/<uuid:run_id>/pause", pause, name="pause-run"),
     path("runs/<uuid:run_id>/resume", resume, name="resume-run"),

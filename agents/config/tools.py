@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from agents.config.strict import Seconds, Strict
+from agents.config.wording import plain_number
 from agents.tools.spec import Category
 
 EffectName = Literal["read", "reversible", "irreversible"]
@@ -76,7 +77,9 @@ class Check(Strict):
         if not self.model_fields_set:
             raise ValueError("a check needs one of exists, minimum, maximum and one_of.")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}.")
+            raise ValueError(
+                f"minimum {plain_number(self.minimum)} is above maximum {plain_number(self.maximum)}."
+            )
         return self
 
 

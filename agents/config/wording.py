@@ -21,16 +21,21 @@ _WORDS: Mapping[str, str] = {
     "finite": "write a number, such as 0.5.",
 }
 _BOUNDS: Mapping[str, Callable[[dict[str, Any]], str]] = {
-    "greater_than_equal": lambda context: f"write at least {context['ge']:,}.",
-    "greater_than": lambda context: f"write more than {context['gt']:,}.",
-    "less_than_equal": lambda context: f"write at most {context['le']:,}.",
-    "less_than": lambda context: f"write less than {context['lt']:,}.",
+    "greater_than_equal": lambda context: f"write at least {plain_number(context['ge'])}.",
+    "greater_than": lambda context: f"write more than {plain_number(context['gt'])}.",
+    "less_than_equal": lambda context: f"write at most {plain_number(context['le'])}.",
+    "less_than": lambda context: f"write less than {plain_number(context['lt'])}.",
     "string_too_short": lambda context: "write something here: it is empty.",
     "string_too_long": lambda context: f"write at most {context['max_length']:,} characters.",
     "too_short": lambda context: f"name at least {context['min_length']}.",
     "too_long": lambda context: f"{context['actual_length']} are too many: at most {context['max_length']}.",
 }
 _CHOICE = re.compile(r"'([^']*)'")
+
+
+def plain_number(number: float) -> str:
+    """As people write it: 1,000,000 or 0.5."""
+    return f"{int(number) if float(number).is_integer() else number:,}"
 
 
 def mistakes(error: ValidationError) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What an agent is, and what a run has done: rows from which the work goes on after any crash."""
 
 from agents.models.agent import Agent, AgentVersion
+from agents.models.attachment import Attachment
 from agents.models.call import ToolCall
 from agents.models.conversation import Conversation, Message
 from agents.models.credential import Credential
@@ -14,6 +15,7 @@ from agents.models.step import Step, StepKind
 __all__ = [
     "Agent",
     "AgentVersion",
+    "Attachment",
     "CachedAnswer",
     "Conversation",
     "Credential",

@@ -63,11 +63,13 @@ def bound(client: httpx2.Client) -> httpx2.Client:
     transports: list[Any] = [client._transport, *client._mounts.values()]
     for transport in transports:
         if transport is not None:
-            transport._pool._network_backend = _Backend()
+            transport._pool._network_backend = PatientBackend()
     return client
 
 
-class _Backend(httpcore2.SyncBackend):
+class PatientBackend(httpcore2.SyncBackend):
+    """Makes connections on which no wait is longer than the call has left."""
+
     def connect_tcp(
         self,
         host: str,

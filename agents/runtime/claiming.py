@@ -125,6 +125,8 @@ def objection_to(
 ) -> Turned | Verdict | None:
     """Why the call may not run after all: a status with what to tell the agent, or a verdict that asks more people."""
     approval = terms.approval
+    if tool.suspended:
+        return CallStatus.DENIED, tool.suspended
     if call_digest(stretch.run, tool, terms.arguments) != terms.digest or (
         approval and approval.digest != terms.digest
     ):

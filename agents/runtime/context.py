@@ -190,10 +190,11 @@ def _marker(stretch: Stretch) -> str:
 
 
 def tool_schemas(tools: dict[str, Tool]) -> tuple[ToolSchema, ...]:
-    """What the model is told of its tools, in an order that never changes."""
+    """What the model is told of its tools, in an order that never changes; of those that may be called."""
     return tuple(
         ToolSchema(name=name, description=_describe(tool), parameters=tool.parameters)
         for name, tool in sorted(tools.items())
+        if not tool.suspended
     )
 
 

@@ -112,6 +112,8 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
     tool = stretch.tools.get(call.tool)
     if tool is None:
         return Judgement(CallStatus.REFUSED, unknown_tool(call.tool, stretch.tools))
+    if tool.suspended:
+        return Judgement(CallStatus.REFUSED, tool.suspended)
     if call.index >= MAX_CALLS:
         return Judgement(CallStatus.REFUSED, f"At most {MAX_CALLS} calls are taken in one turn.")
     if _is_repeated(stretch, call, tool):

@@ -18,6 +18,7 @@ from agents.models import Run
 from agents.runtime import presence
 from agents.runtime.versions import version_of
 from agents.states import CLAIMABLE_RUN, RunStatus
+from agents.tools.mcp.stopping import stop_reads
 from traces.statement import columns_of, fetch
 
 log = structlog.get_logger(__name__)
@@ -114,3 +115,5 @@ def _renew(now: datetime) -> None:
     mine = Run.objects.filter(pk__in=list(_held), status=RunStatus.RUNNING, lease_owner=owner())
     if _held:
         mine.filter(lease_until__gt=now).update(lease_until=lease_end(now))
+        for run_id in mine.filter(requested="cancel").values_list("pk", flat=True):
+            stop_reads(str(run_id))

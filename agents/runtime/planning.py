@@ -54,7 +54,9 @@ PLAN_DUTY = (
 def make_plan(stretch: Stretch) -> None:
     """Have the planner plan, and store the plan."""
     catalogue = "\n".join(
-        f"- {tool.name} ({tool.category}): {tool.description}" for tool in stretch.tools.values()
+        f"- {tool.name} ({tool.category}): {tool.description}"
+        for tool in stretch.tools.values()
+        if not tool.suspended
     )
     answer, plan = ask_structured(
         stretch,

@@ -73,7 +73,7 @@ def triage(stretch: Stretch) -> None:
     lookups = ", ".join(
         tool.name
         for tool in stretch.tools.values()
-        if tool.category == Category.LOOKUP and tool.effect == Effect.READ
+        if tool.category == Category.LOOKUP and tool.effect == Effect.READ and not tool.suspended
     )
     duty = f"{TRIAGE_DUTY}\n\n# Simple requests\n{fast.when}\nWhat can be looked up: {lookups or 'nothing'}."
     parsed, answer, failed = _ask(stretch, duty, TRIAGE_SCHEMA)

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from agents.config.tools import Check, Exists
+from agents.config.wording import plain_number
 from agents.nearest import nearest
+from agents.tools.arguments import each_at
 from agents.tools.breaker import breakers
 from agents.tools.results import Denied, NotFound, ToolFailure
-from agents.tools.schemas import each_at
 from agents.tools.spec import Tool, ToolContext
 from agents.tools.validation import BadArguments, fits
 from traces.redaction import redact_text
@@ -54,15 +55,15 @@ def _bounds(check: Check, value: Any) -> str:
     low, high = check.minimum, check.maximum
     if low is None and high is None:
         return ""
-    if low is not None and high is not None:
-        valid = f"a number from {low:,g} to {high:,g}"
-    else:
-        valid = f"a number of at least {low:,g}" if low is not None else f"a number of at most {high:,g}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{value!r} is no number; write {valid}."
-    if (low is not None and value < low) or (high is not None and value > high):
-        return f"{value!r} is too {'low' if low is not None and value < low else 'high'}; write {valid}."
-    return ""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (low is None or value >= low) and (high is None or value <= high):
+        return ""
+    bounds = [f"at least {plain_number(low)}"] if low is not None else []
+    bounds += [f"at most {plain_number(high)}"] if high is not None else []
+    wrong = (
+        "is no number" if not number else "is too low" if low is not None and value < low else "is too high"
+    )
+    return f"{value!r} {wrong}; write a number of {' and '.join(bounds)}."
 
 
 def _choice(check: Check, value: Any) -> str:

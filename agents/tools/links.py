@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from agents.nearest import hint
+from agents.tools.arguments import required_by, unknown_at
 from agents.tools.checks import with_checks
-from agents.tools.schemas import required_by, unknown_at
 from agents.tools.spec import Effect, Preview, Tool, ToolContext
 from agents.tools.undo import wrong_template
 from traces.redaction import redact

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.config.tools import ToolOptions, Undo
 from agents.exceptions import BadConfig
-from agents.tools.schemas import unknown_at
+from agents.tools.arguments import unknown_at
 from agents.tools.spec import Category, Effect, Tool, ToolContext
 
 NOT_GIVEN = "(not given)"  # in a title, for an argument that was left out

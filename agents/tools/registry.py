@@ -34,11 +34,13 @@ def load_tool(path: str) -> Tool:
 
 
 def ask_sources(config: AgentConfig) -> None:
-    """Ask the servers and documents that were never asked what tools they have. Raises BadConfig with every place."""
+    """Check what tools reach for, and ask servers and documents that were never asked. Raises BadConfig with every place."""
     wrong: list[dict[str, Any]] = []
     for place, reference in enumerate(config.tools):
         try:
-            if reference.openapi:
+            if reference.http:
+                http.check(reference.http)
+            elif reference.openapi:
                 openapi.ask(reference.openapi)
             elif reference.mcp:
                 mcp.ask(reference.mcp)
@@ -57,7 +59,7 @@ def tools_of(config: AgentConfig) -> dict[str, Tool]:
     """
     tools: dict[str, Tool] = {tool.name: tool for tool in SCRATCHPAD} if config.memory.scratchpad else {}
     wrong: list[dict[str, Any]] = []
-    named: list[tuple[int, ToolRef, Tool]] = []
+    named: dict[str, tuple[int, ToolRef]] = {}
     for place, reference in enumerate(config.tools):
         path = ["tools", place, reference.kind]
         try:
@@ -66,22 +68,25 @@ def tools_of(config: AgentConfig) -> dict[str, Tool]:
             wrong += _located(error, path)
             continue
         for tool in found:
+            other = tools.get(tool.name)
+            if tool.suspended and (other or tool.name in RESERVED):
+                continue  # a server must not break an agent by having one more tool
             if tool.name in RESERVED:
                 message = f"{tool.name!r} is the name of a built-in tool: give {tool.source} another."
                 wrong.append({"path": path, "message": message})
-            elif tool.name in tools:
-                message = f"Two tools are called {tool.name!r}: {tools[tool.name].source} and {tool.source}."
+            elif other and not other.suspended:
+                message = f"Two tools are called {tool.name!r}: {other.source} and {tool.source}."
                 wrong.append({"path": path, "message": message})
             else:
                 tools[tool.name] = tool
-                named.append((place, reference, tool))
-    if config.pattern != "gateway" and len(named) > MAX_TOOLS:
-        message = (
-            f"{len(named)} tools; at most {MAX_TOOLS}, better 5 to 7: include fewer, or split the agent."
-        )
+                named[tool.name] = (place, reference)
+    offered = sum(not tools[name].suspended for name in named)
+    if config.pattern != "gateway" and offered > MAX_TOOLS:
+        message = f"{offered} tools; at most {MAX_TOOLS}, better 5 to 7: include fewer, or split the agent."
         wrong.append({"path": ["tools"], "message": message})
     require_none(wrong)
-    for place, reference, tool in named:
+    for name, (place, reference) in named.items():
+        tool = tools[name]
         stated = not reference.python
         for below, message in wrong_links(
             tool, tools, fallback=stated, undo=stated or reference.undo is not None

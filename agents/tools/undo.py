@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.tools.schemas import required_by, unknown_at
+from agents.tools.arguments import required_by, unknown_at
 from agents.tools.spec import Effect, Tool
 
 SOURCES = ("arguments", "result")

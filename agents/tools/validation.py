@@ -7,6 +7,8 @@ from typing import Any
 import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
 
 from agents.nearest import nearest
 from agents.tools.calling import within
@@ -58,7 +60,12 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
 
 def fits(tool: Tool, arguments: dict[str, Any]) -> list[dict[str, Any]]:
     """{path, message} of each place where `arguments` don't fit the tool's schema."""
-    return [_readable(error) for error in Draft202012Validator(tool.parameters).iter_errors(arguments)]
+    # Without the registry it would fetch what a schema of outsiders refers to, from wherever that is.
+    validator = Draft202012Validator(tool.parameters, registry=EMPTY_REGISTRY)
+    try:
+        return [_readable(error) for error in validator.iter_errors(arguments)]
+    except (Unresolvable, RecursionError) as error:
+        return [{"path": [], "message": f"the schema of {tool.name} is broken: {error}"}]
 
 
 def unknown_tool(name: str, known: Collection[str]) -> str:

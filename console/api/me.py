@@ -6,7 +6,9 @@ from django.utils import timezone
 from ninja import Router
 from ninja.responses import Status
 
+from agents.sealing import Unreadable
 from console.api.auth import ANY, ASK, actor_of, token_of
+from console.api.problems import Problem
 from console.api.shapes import MeOut, WebhookSecretOut
 from console.callbacks import keys
 from console.people.tokens import agent_of, revoke_tokens, scopes_of
@@ -45,7 +47,10 @@ def revoke(request: HttpRequest) -> Status[None]:
 )
 def secret(request: HttpRequest) -> WebhookSecretOut:
     """With what callbacks to this user's programs are signed; made at the first look."""
-    return WebhookSecretOut(secret=keys.current_secret(actor_of(request).user, now=timezone.now()))
+    try:
+        return WebhookSecretOut(secret=keys.current_secret(actor_of(request).user, now=timezone.now()))
+    except Unreadable as error:
+        raise Problem(409, "wrong_state", f"{error} A POST here makes a new one.") from error
 
 
 @router.post(

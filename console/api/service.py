@@ -39,11 +39,14 @@ COMMON = {
     429: "Too many at once; Retry-After says when to come again",
     503: "The database does not answer; try again",
 }
-READING = {403: "Not with this role or scope", 404: "No such thing, or not for this token"}
+READING = {
+    403: "Not with this role or scope",
+    404: "No such thing, or not for this token",
+    409: "Settled before, changed since it was shown, or not possible in this state",
+}
 WRITING = {
     **READING,
     400: "Not JSON in UTF-8",
-    409: "Settled before, changed since it was shown, or not possible in this state",
     413: "More than 2 MB",
     415: "Not application/json",
 }

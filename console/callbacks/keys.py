@@ -48,6 +48,19 @@ def signing_secrets(user: User, *, now: datetime) -> list[str]:
     return told
 
 
+def reseal() -> tuple[int, list[str]]:
+    """Seal all keys with the newest key: how many were, and whose nobody can read."""
+    count, unreadable = 0, []
+    for key in SigningKey.objects.select_related("user"):
+        try:
+            SigningKey.objects.filter(pk=key.pk).update(sealed=sealing.reseal(bytes(key.sealed)))
+        except sealing.Unreadable:
+            unreadable.append(key.user.get_username())
+        else:
+            count += 1
+    return count, unreadable
+
+
 def _new(user: User, now: datetime) -> SigningKey:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(BYTES)).decode()
     return SigningKey(user=user, sealed=sealing.seal(secret), created_at=now)

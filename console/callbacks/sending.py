@@ -4,16 +4,19 @@ import json
 import threading
 import time
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 import httpx2
 import structlog
 from django.utils import timezone
 from kombu.exceptions import OperationalError
+from ninja.responses import NinjaJSONEncoder
 from standardwebhooks import Webhook
 
 from agents import sealing
-from agents.providers.patience import bound, patient
+from agents.providers.patience import patient
+from agents.tools import egress
 from approvals import deliveries
 from approvals.models import Delivery
 from console.callbacks.keys import signing_secrets
@@ -53,18 +56,13 @@ def send(delivery_id: UUID, *, now: datetime) -> None:
         _slots.release()
 
 
-def client() -> httpx2.Client:
-    """What callbacks are sent with."""
-    return bound(httpx2.Client(timeout=SECONDS, follow_redirects=False, trust_env=False))
-
-
 def _attempt(delivery: Delivery, *, now: datetime) -> None:
     try:
         body = _body(delivery)
         status, answer = _post(delivery.approval.callback_url, body, _headers(delivery, body, now))
     except sealing.Unreadable as error:
         deliveries.give_up(delivery, error=f"The signing key can't be read. {error}")
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+    except (httpx2.HTTPError, egress.EgressRefused) as error:
         deliveries.failed(delivery, now=timezone.now(), error=_words(error))
     else:
         if 200 <= status < 300:
@@ -79,20 +77,24 @@ def _attempt(delivery: Delivery, *, now: datetime) -> None:
             )
 
 
+@cache
+def _client() -> httpx2.Client:
+    return egress.client(keep_alive=False, timeout=SECONDS)
+
+
 def _post(url: str, body: str, headers: dict[str, str]) -> tuple[int, str]:
     """Status, and how the answer begins."""
     ends_at, begun = time.monotonic() + SECONDS, b""
     with (
         patient(timeout=SECONDS),
-        client() as http,
-        http.stream("POST", url, content=body.encode(), headers=headers) as response,
+        _client().stream("POST", url, content=body.encode(), headers=headers) as response,
     ):
         try:
             for chunk in response.iter_raw(READ_BYTES):
                 begun += chunk
                 if len(begun) >= READ_BYTES or time.monotonic() >= ends_at:
                     break
-        except httpx2.HTTPError:
+        except (httpx2.HTTPError, egress.Unread):
             pass  # the status came, and is what counts
         return response.status_code, begun[:READ_BYTES].decode("utf-8", "replace")
 
@@ -106,9 +108,10 @@ def _body(delivery: Delivery) -> str:
         delivery.body = json.dumps(
             {
                 "type": delivery.event,
-                "timestamp": delivery.created_at.isoformat(),
-                "data": data.model_dump(mode="json"),
-            }
+                "timestamp": delivery.created_at,
+                "data": data.model_dump(),
+            },
+            cls=NinjaJSONEncoder,  # as the API answers
         )
         Delivery.objects.filter(pk=delivery.pk, body="").update(body=delivery.body)
     return delivery.body
@@ -131,6 +134,8 @@ def _headers(delivery: Delivery, body: str, now: datetime) -> dict[str, str]:
 def _words(error: Exception) -> str:
     if isinstance(error, httpx2.TimeoutException):
         return f"The receiver did not answer within {SECONDS:g} s."
+    if isinstance(error, egress.EgressRefused):
+        return str(error)
     return f"The receiver can't be reached: {error or type(error).__name__}."
 
 

@@ -4,10 +4,10 @@ import difflib
 
 import apprise
 from apprise.plugins.base import NotifyBase
-from django.conf import settings
 
+from agents.tools import egress
+from agents.tools.egress.rules import PORTS
 from approvals.exceptions import Invalid
-from console.callbacks.address import problem_of
 
 # What follows the scheme is a name at that service.
 SERVICES = {
@@ -50,8 +50,13 @@ def open_address(address: str) -> NotifyBase:
     sender = apprise.Apprise.instantiate(address, suppress_exceptions=True)
     if not isinstance(sender, NotifyBase):
         raise _bad(f"This is no complete {scheme} address; see https://appriseit.com/services for its form.")
-    if scheme in SELF_HOSTED and (problem := _problem(scheme, sender)):
-        raise _bad(problem)
+    if scheme in SELF_HOSTED:
+        try:
+            _require_reachable(scheme, sender)
+        except egress.EgressRefused as error:
+            raise _bad(str(error)) from error
+        except (OSError, UnicodeError) as error:
+            raise _bad(f"Its host has no address ({error}).") from error
     # Whatever the address says: where it leads is where it goes, over checked certificates, and it doesn't wait.
     sender.redirects = False
     sender.verify_certificate = True
@@ -65,18 +70,20 @@ def scheme_of(address: str) -> str:
     return address.strip().partition("://")[0].lower() if "://" in address else ""
 
 
-def _problem(scheme: str, sender: NotifyBase) -> str:
-    """Why the host of one's own may not be reached; empty where it may."""
+def _require_reachable(scheme: str, sender: NotifyBase) -> None:
+    """Raise EgressRefused where the host of one's own may not be reached. Mail servers may be any that are public."""
     if getattr(sender, "mode", "") == "cloud":
-        return ""  # of ntfy: the public service
+        return  # of ntfy: the public service
     host = getattr(sender, "smtp_host", "") or getattr(sender, "host", "") or ""
-    if not host or host in settings.CALLBACK_HTTP_HOSTS:
-        return ""
-    return problem_of(f"{'https' if SELF_HOSTED[scheme] else 'http'}://{_bracketed(host)}/")
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+    if not host:
+        return
+    web = "https" if SELF_HOSTED[scheme] else "http"
+    port = sender.port or PORTS[web]
+    if scheme not in ("mailto", "mailtos"):
+        written = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        egress.require(f"{web}://{written}:{port}/")
+    for address in egress.resolve(host, port):
+        egress.require_address(host, port, address)
 
 
 def _bad(problem: str) -> Invalid:

@@ -12,7 +12,11 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from agents import sealing
+from agents.models import Credential
+from agents.tools.egress.rules import EgressRefused, rules
 from console.celery import app
+from console.models import SigningKey
 from console.services.preflight import SPACE_NEEDED
 
 OLDEST_POSTGRES = 15
@@ -80,6 +84,12 @@ def _settings() -> Iterator[Finding]:
         yield Finding("BASE_URL", settings.BASE_URL, f"Add {base.hostname} to ALLOWED_HOSTS.")
     else:
         yield Finding("BASE_URL", settings.BASE_URL)
+    try:
+        rules()
+    except EgressRefused as error:
+        yield Finding("GATEHOUSE_EGRESS", "tools reach nothing", str(error))
+    else:
+        yield Finding("GATEHOUSE_EGRESS", f"tools may reach {', '.join(settings.EGRESS)}")
 
 
 def _database() -> Iterator[Finding]:
@@ -106,6 +116,25 @@ def _database() -> Iterator[Finding]:
         yield Finding("pgvector", vector[0])
     to_do = "Run python manage.py migrate." if missing else ""
     yield Finding("tables", f"{len(missing)} migrations to apply" if missing else "up to date", to_do)
+    if not missing:
+        yield from _sealed()
+
+
+def _sealed() -> Iterator[Finding]:
+    rows = [
+        (f"credential {name}", sealed) for name, sealed in Credential.objects.values_list("name", "sealed")
+    ]
+    keys = SigningKey.objects.values_list("user__username", "sealed")
+    rows += [(f"signing key of {name}", sealed) for name, sealed in keys]
+    unreadable = sorted({name for name, sealed in rows if not sealing.is_readable(bytes(sealed))})
+    old = sum(not sealing.is_current(bytes(sealed)) for _, sealed in rows) - len(unreadable)
+    found, to_do = f"{len(rows)} sealed", ""
+    if unreadable:
+        found = f"can't be read: {', '.join(unreadable)}"
+        to_do = "Name the SECRET_KEY of then in SECRET_KEY_FALLBACKS, or set them anew: manage.py credentials set NAME."
+    elif old:
+        found += f", {old} with an older key: run manage.py credentials rotate-key before you drop that"
+    yield Finding("credentials and signing keys", found, to_do)
 
 
 def _valkey() -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from agents.decisions import decide
+from agents.direct import call_tool
 from agents.exceptions import MissingRun, WrongState
 from agents.models import Run, ToolCall
 from agents.providers.scripted import call, say, together
@@ -209,3 +210,29 @@ def test_the_page_offers_it_and_leads_to_the_run_that_does_it(play: Play, client
     client.force_login(world.person("ann", "analyst"), backend="django.contrib.auth.backends.ModelBackend")
     assert "Undo</button>" not in client.get(f"/runs/{run.pk}").content.decode()
     assert client.post(f"/runs/{run.pk}/undo").status_code == 403
+
+
+def test_a_call_through_the_gateway_is_undone_likewise() -> None:
+    version = world.publish_gateway("door", tools=TOOLS, policy=[{"then": "allow"}])
+    actor = world.operator("robot")
+    run = call_tool(version=version, tool="book_seat", arguments={"seat": "1A"}, actor=actor, via="mcp")
+    undoing = world.carry_on(undo_call(row(run).pk, actor=world.operator()))
+    assert world.calls(undoing) == [("cancel_seat", "succeeded")]
+    assert undoing.taint_sources == run.taint_sources == ["mcp"]
+
+
+def test_a_worker_that_dies_between_two_calls_repeats_none(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = broken_off(play, "1A", "2B")
+    back = undo_run(run.pk, actor=world.operator())
+
+    def die(*_: Any) -> None:
+        raise RuntimeError("the worker died")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("agents.runtime.sequence.call_next", die)
+        with pytest.raises(RuntimeError):
+            world.carry_on(back)
+    assert world.carry_on(back).status == "completed"
+    assert [line.split()[1] for line in reversible.done()[2:]] == ["B-2B", "B-1A"]

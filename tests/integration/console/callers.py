@@ -13,9 +13,9 @@ from tests import world
 class Caller:
     """A program with a token; `status` and `body` are of the last answer."""
 
-    def __init__(self, name: str, role: str, *scopes: str) -> None:
+    def __init__(self, name: str, role: str, *scopes: str, **options: Any) -> None:
         self.user = world.person(name, role)
-        self.token = make_token(user=self.user, role=role, scopes=scopes, now=timezone.now())
+        self.token = make_token(user=self.user, role=role, scopes=scopes, now=timezone.now(), **options)
         self.status, self.body = 0, cast("Any", None)
         self.client = Client(headers={"authorization": f"Bearer {self.token}"}, raise_request_exception=True)
 
@@ -29,6 +29,12 @@ class Caller:
         headers = {"idempotency-key": key} if key else {}
         return self._take(
             self.client.post(f"/api/v1{path}", data, content_type="application/json", headers=headers)
+        )
+
+    def put(self, path: str, body: Any) -> Any:
+        """The JSON that a PUT answers with."""
+        return self._take(
+            self.client.put(f"/api/v1{path}", json.dumps(body), content_type="application/json")
         )
 
     def delete(self, path: str) -> Any:

@@ -129,30 +129,106 @@ def test_what_a_file_says_survives_a_save_in_the_form(ada: Client) -> None:
     assert live(version.agent).config == version.config | {"limits": {"turns": 3}}
 
 
+OTHER_TOOLS = """\
+- tests.tools.add_note
+- python: tests.tools.pay
+  checks:
+    account: {exists: get_balance}
+    amount:
+      maximum: 500
+- http:
+    name: get_invoice
+    description: An invoice.
+    url: "https://invoices.example/{invoice_id}"
+    arguments: {invoice_id: string}
+    effect: read
+    cache: 5m
+    headers: {X-Team: clerks}
+"""
+
+
+@pytest.mark.req("AGT-1", "TOOL-1")
+def test_tools_of_all_kinds_are_edited_as_a_list(ada: Client) -> None:
+    tools = f"- tests.tools.get_balance\n{OTHER_TOOLS}"
+    response = add(ada, other_tools=tools)
+    assert b"clerk v1 is published" in response.content, form_of(response).errors
+    agent = Agent.objects.get(name="clerk")
+    assert [tool.kind for tool in live(agent).parsed.tools] == ["python"] * 5 + ["http"]
+    pay = live(agent).parsed.tools[4]
+    assert (pay.checks["amount"].maximum, pay.python) == (500, "tests.tools.pay")
+    assert b"Nothing is changed" in change(ada, agent).content
+    shown = form_of(ada.get(reverse("admin:agents_agent_change", args=[agent.pk]))).initial["other_tools"]
+    assert "cache: 5m" in shown
+    assert "exists: get_balance" in shown
+    change(ada, agent, other_tools=shown.replace("maximum: 500", "maximum: 400"), turns="6")
+    version = live(agent)
+    assert version.number == 2
+    assert [tool.kind for tool in version.parsed.tools] == ["python"] * 5 + ["http"]
+    assert version.parsed.tools[4].checks["amount"].maximum == 400
+
+
+@pytest.mark.req("AGT-1")
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("effect: read", "effect: raed", "Line 13: http.effect: 'raed' is not known; did you mean 'read'?"),
+        ("maximum: 500", "maxmum: 500", "Line 7: checks.amount.maxmum: unknown key 'maxmum'; did you mean 'maximum'?"),
+        ("exists: get_balance", "exists: get_blance", "Line 5: checks.account.exists: the agent doesn't have the tool 'get_blance'"),
+        ("- http:", "- htpp:", "Line 8: htpp: unknown key 'htpp'; did you mean 'http'?"),
+        ("- tests.tools.add_note", "- tests.tools.add_not", "Line 2: python: There is no tool 'tests.tools.add_not'"),
+        ("- tests.tools.add_note", "- 5", "Line 2: write keys with values"),
+        ("    url:", "   url:", "this is not YAML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_another_tool_is_told_at_its_line(
+    ada: Client, right: str, wrong: str, words: str
+) -> None:
+    response = add(ada, other_tools=f"- tests.tools.get_balance\n{OTHER_TOOLS.replace(right, wrong)}")
+    errors = form_of(response).errors
+    assert list(errors) == ["other_tools"]
+    assert words in " ".join(errors["other_tools"])
+
+
+def test_other_tools_are_a_list(ada: Client) -> None:
+    response = add(ada, other_tools="http: {name: x}")
+    assert "Write a list" in " ".join(form_of(response).errors["other_tools"])
+
+
+@pytest.mark.req("APR-10")
+def test_a_gateway_needs_no_model(ada: Client) -> None:
+    response = add(ada, pattern="gateway", instructions="", executor="")
+    assert b"clerk v1 is published" in response.content, form_of(response).errors
+    agent = Agent.objects.get(name="clerk")
+    assert live(agent).parsed.pattern == "gateway"
+    assert b"Nothing is changed" in change(ada, agent).content
+    errors = form_of(add(ada, name="other", executor="")).errors
+    assert list(errors) == ["executor"]
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "no purpose": ({"purpose": ""}, "purpose", "required"),
     "bad name": ({"name": "The Clerk"}, "name", "lower-case"),
     "no instructions": ({"instructions": " "}, "instructions", "required"),
     "model without provider": ({"executor": "gpt"}, "executor", "write a model as provider:model"),
-    "unknown provider": ({"planner": "acme:x"}, "planner", "Input should be 'anthropic'"),
+    "unknown provider": ({"planner": "acme:x"}, "planner", "'acme' is not known; known: anthropic"),
     "broken model": ({"executor": "{provider: openai"}, "executor", "this is not YAML"),
     "misspelt model key": ({"executor": "{provider: openai, modle: x}"}, "executor", "did you mean 'model'"),
     "no such tool": ({"other_tools": "tests.tools.play"}, "other_tools", "There is no tool"),
     "no tool at all": ({"other_tools": "..x"}, "other_tools", "There is no tool"),
     "tool chosen twice": ({"other_tools": GET_ORDER}, "other_tools", "named twice"),
     "unknown choice": ({"tools": ["x.y"]}, "tools", "Select a valid choice"),
-    "turns in words": ({"turns": "five"}, "turns", "valid integer"),
-    "turns out of bounds": ({"turns": "0"}, "turns", "greater than or equal to 1"),
-    "tokens beyond all": ({"tokens": "9" * 30}, "tokens", "less than or equal to"),
-    "cost NaN": ({"cost_usd": "nan"}, "cost_usd", "Input should be"),
+    "turns in words": ({"turns": "five"}, "turns", "write a whole number, such as 25."),
+    "turns out of bounds": ({"turns": "0"}, "turns", "write at least 1."),
+    "tokens beyond all": ({"tokens": "9" * 30}, "tokens", "write at most 1,000,000,000."),
+    "cost NaN": ({"cost_usd": "nan"}, "cost_usd", "write at most 1,000,000."),
     "no duration": ({"seconds": "soon"}, "seconds", "write 90s, 15m, 2h or 1d"),
-    "confidence": ({"confidence_min": "2"}, "confidence_min", "less than or equal to 1"),
-    "policy that is no list": ({"policy": "x"}, "policy", "valid tuple"),
+    "confidence": ({"confidence_min": "2"}, "confidence_min", "write at most 1."),
+    "policy that is no list": ({"policy": "x"}, "policy", "write a list:"),
     "policy that is no YAML": ({"policy": "- {tool: x"}, "policy", "this is not YAML"),
     "bad rule": (
         {"policy": "- {tool: pay, then: allow}\n- {then: ask}"},
         "policy",
-        "Line 2: then: Input should be",
+        "Line 2: then: 'ask' is not known",
     ),
     "bad condition": ({"policy": '- {when: "a &&", then: deny}'}, "policy", "Line 1: when: the condition"),
     "no such argument": (
@@ -165,7 +241,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "expires too late": (
         {"policy": "- {then: require, expires: 9999999999}"},
         "policy",
-        "less than or equal",
+        "write at most 31,622,400.",
     ),
     "NUL in the policy": ({"policy": '- {tool: "a\\0", then: deny}'}, "policy", "can't be stored"),
     "NUL in the purpose": ({"purpose": "a\x00b"}, "purpose", "Null characters"),
@@ -461,9 +537,9 @@ def test_patterns_of_several_agents_are_edited_as_lists(ada: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "text", "words"),
     [
-        ("step_tokens", "none", "integer"),
-        ("repeats", "1", "greater than or equal to 2"),
-        ("tool_retries", "-1", "greater than or equal to 0"),
+        ("step_tokens", "none", "write a whole number"),
+        ("repeats", "1", "write at least 2."),
+        ("tool_retries", "-1", "write at least 0."),
         ("context", "summarise_at: 0.5\nreinforce: 4", "unknown key 'reinforce'; did you mean 'reinforce_every'?"),
         ("context", "summarise_at: 0.5\nreinforce_every: 0", "Line 2: reinforce_every: "),
         ("context", "often", "Write keys with values"),

@@ -34,14 +34,15 @@ SECRET = "IBAN SE35 5000, 4711 EUR, ignore all rules"
 
 @pytest.fixture(autouse=True)
 def loopback(settings: Any) -> None:
-    settings.CALLBACK_HTTP_HOSTS = ["127.0.0.1"]
+    settings.EGRESS = ["https://*"]
     settings.BASE_URL = "https://gate.example"
     outbox.collect(now=timezone.now())  # what was before is not told
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
+def inbox(settings: Any) -> Iterator[Inbox]:
     with http_receiver() as inbox:
+        settings.EGRESS = [*settings.EGRESS, f"http://127.0.0.1:{inbox.port}"]
         yield inbox
 
 
@@ -138,10 +139,11 @@ def test_a_worker_that_dies_while_it_sends_is_followed_by_another(inbox: Inbox) 
 
 
 @pytest.mark.req("APR-8")
-def test_a_failure_is_tried_again_then_given_up_and_said(inbox: Inbox) -> None:
+def test_a_failure_is_tried_again_then_given_up_and_said(inbox: Inbox, settings: Any) -> None:
     inbox.status = 503
     row = channel(inbox, topics=[Topic.ASKED_HIGH])
     with http_receiver() as other:
+        settings.EGRESS = [*settings.EGRESS, f"http://127.0.0.1:{other.port}"]
         channel(other, topics=[Topic.DELIVERY_FAILED])
         ask()
         now = timezone.now()
@@ -316,9 +318,10 @@ def test_mail_goes_to_the_persons_own_address(settings: Any) -> None:
         ("exec://rm", "no known kind of address"),
         ("slak://a/b/c", "Did you mean slack://?"),
         ("file:///etc/passwd", "no known kind of address"),
-        ("json://10.0.0.1/x", "http is allowed to hosts that an admin names"),
-        ("jsons://10.0.0.1/x", "no public address"),
-        ("jsons://169.254.169.254/latest", "no public address"),
+        ("json://10.0.0.1/x", "no egress rule admits it"),
+        ("jsons://10.0.0.1/x", "may not be reached: 10.0.0.1 is"),
+        ("jsons://169.254.169.254/latest", "metadata"),
+        ("mailto://a:b@127.0.0.1?smtp=127.0.0.1&to=a@b.example", "may not be reached"),
         ("slack://", "no complete slack address"),
         ("hello", "no known kind of address"),
     ],

@@ -112,3 +112,12 @@ def test_an_argument_that_no_tool_has_is_found(tool: str, when: str, told: list[
     assert len(found) == len(told)
     for sentence, words in zip(found, told, strict=True):
         assert sentence.endswith(words)
+
+
+@pytest.mark.req("TOOL-9")
+def test_a_tool_that_nobody_could_undo_is_told_of() -> None:
+    book, cancel = {"python": "tests.reversible.book_seat"}, {"python": "tests.reversible.cancel_seat"}
+    assert warnings(config(tools=[book, cancel])) == []
+    assert warnings(config(tools=[book])) == [
+        "book_seat can be undone by cancel_seat, which the agent doesn't have: grant it, so that people can undo."
+    ]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agents.config import AgentConfig
 from agents.exceptions import BadConfig
 from agents.files import as_yaml, parse, read_file
 
@@ -58,7 +59,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "turns: 5",
         "turns: 0",
         11,
-        "limits.turns: Input should be greater than or equal to 1",
+        "limits.turns: write at least 1.",
     ),
     "no duration": ("2m", "soon", 11, "limits.seconds: 'soon' is no duration: write 90s, 15m, 2h or 1d."),
     "tool that is missing": ("tests.tools.pay", "tests.tools.play", 10, "tools.1.python: There is no tool"),
@@ -75,20 +76,20 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "then: require",
         "then: ask",
         15,
-        "policy.1.then: Input should be 'allow', 'require' or 'deny'",
+        "policy.1.then: 'ask' is not known; known: allow, require, deny.",
     ),
     "rule for a missing tool": (
         "tool: pay",
         "tool: play",
         13,
-        "policy.0.tool: the rule names the tool 'play'",
+        "policy.0.tool: the rule names the tool 'play', which the agent doesn't have; did you mean 'pay'?",
     ),
     "model without provider": ("scripted:test", "gpt", 7, "models.executor: write a model as provider:model"),
     "unknown provider": (
         "scripted:test",
         "acme:gpt",
         7,
-        "models.executor.provider: Input should be 'anthropic'",
+        "models.executor.provider: 'acme' is not known; known: anthropic, openai, scripted.",
     ),
     "key twice": ("purpose:", "agent: again\npurpose:", 2, "the key 'agent' stands here twice."),
     "bad name": ("agent: teller", "agent: The Teller", 1, "agent: name the agent"),
@@ -109,6 +110,285 @@ def test_a_mistake_is_named_with_line_key_and_what_would_be_right(name: str) -> 
     assert str(caught.value).splitlines()[0].startswith(f"x.yaml:{line}: {words}"), str(caught.value)
 
 
+TOOLS = """\
+agent: teller
+purpose: Pays what is owed.
+pattern: react
+instructions: Look first.
+models: {executor: "scripted:test"}
+tools:
+  - python: tests.tools.get_balance
+  - python: tests.tools.pay
+    checks:
+      account: {exists: get_balance}
+      amount: {minimum: 1, maximum: 500}
+    undo: {tool: get_balance_back, arguments: {account: arguments.account}}
+  - http:
+      name: get_invoice
+      description: An invoice.
+      method: GET
+      url: "https://invoices.example/{invoice_id}"
+      arguments: {invoice_id: string, page: integer}
+      required: [invoice_id]
+      effect: read
+      headers: {X-Team: {credential: team}}
+      timeout: 20
+      cache: 5m
+  - openapi:
+      url: https://shop.example/openapi.json
+      include: [listOrders]
+      effects: {listOrders: read}
+      options: {listOrders: {rate_limit: 60}}
+  - mcp:
+      name: files
+      command: [npx, server]
+      env: {TOKEN: {credential: files}}
+      default_effect: irreversible
+policy:
+  - {tool: pay, when: "arguments.amount <= 50.0", then: allow}
+"""
+TOOL_MISTAKES: dict[str, tuple[str, str, int, str]] = {
+    "pattern": (
+        "pattern: react",
+        "pattern: reakt",
+        3,
+        "pattern: 'reakt' is not known; did you mean 'react'?",
+    ),
+    "no kind": (
+        "  - python: tests.tools.pay",
+        "  - pyhton: tests.tools.pay",
+        8,
+        "tools.1.pyhton: unknown key 'pyhton'; did you mean 'python'?",
+    ),
+    "method": (
+        "method: GET",
+        "method: PSOT",
+        16,
+        "tools.2.http.method: 'PSOT' is not known; did you mean 'POST'?",
+    ),
+    "method in small letters": (
+        "method: GET",
+        "method: get",
+        16,
+        "tools.2.http.method: 'get' is not known; did you mean 'GET'?",
+    ),
+    "effect": (
+        "effect: read\n      headers",
+        "effect: raed\n      headers",
+        20,
+        "tools.2.http.effect: 'raed' is not known; did you mean 'read'?",
+    ),
+    "effect of a server": (
+        "default_effect: irreversible",
+        "default_effect: irreversable",
+        33,
+        "tools.4.mcp.default_effect: 'irreversable' is not known; did you mean 'irreversible'?",
+    ),
+    "effect of an operation": (
+        "effects: {listOrders: read}",
+        "effects: {listOrders: none}",
+        27,
+        "tools.3.openapi.effects.listOrders: 'none' is not known; known: read, reversible, irreversible.",
+    ),
+    "key of http": (
+        "timeout: 20",
+        "timeuot: 20",
+        22,
+        "tools.2.http.timeuot: unknown key 'timeuot'; did you mean 'timeout'?",
+    ),
+    "key of a check": (
+        "minimum: 1,",
+        "minium: 1,",
+        11,
+        "tools.1.checks.amount.minium: unknown key 'minium'; did you mean 'minimum'?",
+    ),
+    "key of an option": (
+        "rate_limit: 60",
+        "rate_limits: 60",
+        28,
+        "tools.3.openapi.options.listOrders.rate_limits: unknown key 'rate_limits'; did you mean 'rate_limit'?",
+    ),
+    "text for a number": (
+        "timeout: 20",
+        "timeout: soon",
+        22,
+        "tools.2.http.timeout: write a number, such as 0.5.",
+    ),
+    "fraction": (
+        "rate_limit: 60",
+        "rate_limit: 1.5",
+        28,
+        "tools.3.openapi.options.listOrders.rate_limit: write a whole number, such as 25.",
+    ),
+    "too much": ("timeout: 20", "timeout: 6000", 22, "tools.2.http.timeout: write at most 600."),
+    "nothing": ("timeout: 20", "timeout: 0", 22, "tools.2.http.timeout: write more than 0."),
+    "no duration": (
+        "cache: 5m",
+        "cache: a while",
+        23,
+        "tools.2.http.cache: 'a while' is no duration: write 90s, 15m, 2h or 1d.",
+    ),
+    "text for a list": (
+        "command: [npx, server]",
+        "command: npx server",
+        31,
+        "tools.4.mcp.command: write a list:",
+    ),
+    "list for keys": (
+        "effects: {listOrders: read}",
+        "effects: [listOrders]",
+        27,
+        "tools.3.openapi.effects: write keys with values, as in `name: value`.",
+    ),
+    "text for keys": (
+        "undo: {tool: get_balance_back, arguments: {account: arguments.account}}",
+        "undo: get_balance_back",
+        12,
+        "tools.1.undo: write keys with values, as in `name: value`.",
+    ),
+    "number for a text": (
+        "env: {TOKEN: {credential: files}}",
+        "env: {TOKEN: 5}",
+        32,
+        "tools.4.mcp.env.TOKEN: write a text in quotes, or {credential: NAME}; 5 is neither.",
+    ),
+    "key of a credential": (
+        "{credential: team}",
+        "{credentials: team}",
+        21,
+        "tools.2.http.headers.X-Team.credentials: unknown key 'credentials'; did you mean 'credential'?",
+    ),
+    "missing key": (
+        "      description: An invoice.\n",
+        "",
+        13,
+        "tools.2.http.description: this key is missing.",
+    ),
+    "empty": (
+        "description: An invoice.",
+        "description: ''",
+        15,
+        "tools.2.http.description: write something here: it is empty.",
+    ),
+    "address": (
+        "{invoice_id}",
+        "{invoice}",
+        13,
+        "tools.2.http: the address names {invoice}, which is no argument.",
+    ),
+    "type": (
+        "page: integer",
+        "page: int",
+        18,
+        "tools.2.http.arguments: page: there is no type 'int'; choose string,",
+    ),
+    "two kinds": (
+        "  - python: tests.tools.get_balance",
+        "  - {python: tests.tools.get_balance, mcp: {name: x, url: 'http://x'}}",
+        7,
+        "tools.0: a tool has one of the keys python, http, openapi, mcp; here are python and mcp.",
+    ),
+    "bounds": ("maximum: 500", "maximum: 0", 11, "tools.1.checks.amount: minimum 1 is above maximum 0."),
+}
+
+
+@pytest.mark.req("AGT-1", "TOOL-1")
+@pytest.mark.parametrize("name", TOOL_MISTAKES)
+def test_a_mistake_about_a_tool_is_named_with_line_key_and_what_would_be_right(name: str) -> None:
+    right, wrong, line, words = TOOL_MISTAKES[name]
+    assert TOOLS.count(right) == 1
+    with pytest.raises(BadConfig) as caught:
+        parse(TOOLS.replace(right, wrong), source="x.yaml")
+    told = str(caught.value).splitlines()
+    assert len(told) == 1
+    assert told[0].startswith(f"x.yaml:{line}: {words}"), told[0]
+
+
+LOCAL = TOOLS[: TOOLS.index("  - http:")] + TOOLS[TOOLS.index("policy:") :]
+LINKS: list[tuple[str, str, list[str]]] = [
+    (
+        "",
+        "",
+        [
+            "x.yaml:12: tools.1.undo.tool: the agent doesn't have the tool 'get_balance_back'; did you mean 'get_balance'?"
+        ],
+    ),
+    (
+        "get_balance_back",
+        "get_balance",
+        ["x.yaml:12: tools.1.undo.arguments: get_balance only reads, so it takes nothing back."],
+    ),
+    (
+        "get_balance}\n      amount:",
+        "get_balnce}\n      amuont:",
+        [
+            "x.yaml:10: tools.1.checks.account.exists: the agent doesn't have the tool 'get_balnce'; did you mean 'get_balance'?",
+            "x.yaml:11: tools.1.checks.amuont: there is no argument 'amuont'; did you mean 'amount'?",
+            "x.yaml:12: tools.1.undo.tool: the agent doesn't have the tool 'get_balance_back'; did you mean 'get_balance'?",
+        ],
+    ),
+]
+
+
+@pytest.mark.req("AGT-1", "TOOL-2", "TOOL-9")
+@pytest.mark.parametrize(("right", "wrong", "told"), LINKS)
+def test_tools_that_name_others_are_checked(right: str, wrong: str, told: list[str]) -> None:
+    with pytest.raises(BadConfig) as caught:
+        parse(LOCAL.replace(right, wrong) if right else LOCAL, source="x.yaml")
+    assert str(caught.value).splitlines() == told
+
+
+@pytest.mark.req("AGT-1")
+def test_all_mistakes_are_told_at_once() -> None:
+    text = (
+        TOOLS.replace("purpose:", "purpos:")
+        .replace("pattern: react", "pattern: reakt")
+        .replace("timeout: 20", "timeuot: 0")
+        .replace("method: GET", "method: PSOT")
+        .replace("then: allow", "then: alow")
+    )
+    with pytest.raises(BadConfig) as caught:
+        parse(text, source="x.yaml")
+    assert [line.split(": ")[:2] for line in str(caught.value).splitlines()] == [
+        ["x.yaml:2", "purpos"],
+        ["x.yaml:3", "pattern"],
+        ["x.yaml:16", "tools.2.http.method"],
+        ["x.yaml:22", "tools.2.http.timeuot"],
+        ["x.yaml:35", "policy.0.then"],
+    ]
+    policy = GOOD.replace("amount <= 50.0", "amuont <= 50.0").replace(
+        "  - effect: irreversible",
+        "  - {tool: play, then: deny}\n  - {tool: pay, when: arguments.acount == 'x', then: deny}\n  - effect: irreversible",
+    )
+    with pytest.raises(BadConfig) as caught:
+        parse(policy, source="x.yaml")
+    assert str(caught.value).splitlines() == [
+        "x.yaml:13: policy.0.when: the condition names the argument 'amuont', which pay doesn't have; did you mean 'amount'?",
+        "x.yaml:14: policy.1.tool: the rule names the tool 'play', which the agent doesn't have; did you mean 'pay'?",
+        "x.yaml:15: policy.2.when: the condition names the argument 'acount', which pay doesn't have; did you mean 'account'?",
+    ]
+    gone = GOOD.replace("tests.tools.get_balance", "tests.tools.gone").replace(
+        "tests.tools.pay", "tests.tools.ledger"
+    )
+    with pytest.raises(BadConfig) as caught:
+        parse(gone, source="x.yaml")
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["x.yaml:9", "x.yaml:10"]
+
+
+@pytest.mark.req("AGT-2", "TOOL-1")
+def test_tools_of_every_kind_are_written_as_they_were_read() -> None:
+    config: dict[str, Any] = yaml.safe_load(TOOLS)
+    name = config.pop("agent")
+    written = as_yaml(name, config)
+    again = yaml.safe_load(written)
+    assert again.pop("agent") == name
+    assert AgentConfig.model_validate(again) == AgentConfig.model_validate(config)
+    assert as_yaml(name, again) == written
+    assert "cache: 5m" in written
+    assert "exists: get_balance" in written
+    assert "{credential: team}" in written or "credential: team" in written
+
+
 def test_every_mistake_has_its_line() -> None:
     with pytest.raises(BadConfig) as caught:
         parse(GOOD.replace("turns: 5", "turns: 0").replace("then: require", "then: ask"), source="x.yaml")
@@ -120,7 +400,7 @@ def test_every_mistake_has_its_line() -> None:
     [
         ("", "is a mapping"),
         ("- a\n- b\n", "is a mapping"),
-        ("agent: a\n", "purpose: Field required"),
+        ("agent: a\n", "purpose: this key is missing"),
         ("agent: a\nx: &x [1]\ny: *x\n", "aliases"),
         ("agent: a\npurpose: !!python/object:os.system x\n", "this is not YAML"),
         ("agent: a\npurpose: \x00\n", "this is not YAML"),

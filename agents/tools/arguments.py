@@ -1,4 +1,4 @@
-"""Finding one's way in a tool's JSON Schema, and in arguments that fit it."""
+"""Dotted names of arguments: what they lead to in a tool's schema, and in a call."""
 
 from collections.abc import Iterator
 from typing import Any

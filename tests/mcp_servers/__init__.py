@@ -1,0 +1,1 @@
+"""MCP servers for tests: programs of their own, honest and otherwise."""
