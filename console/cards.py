@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from agents.models import Run, ToolCall
@@ -90,6 +91,13 @@ class Card:
     def ends_at(self) -> datetime | None:
         """When it expires; None where it never does."""
         return self.approval.expires_at if self.approval.expires_at < self.now + NEVER else None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """By when it should be answered; None where nobody waits for an answer any more, or it ends before."""
+        seconds = settings.DUE_SECONDS.get(self.approval.risk, 0)
+        due_at = self.approval.requested_at + timedelta(seconds=seconds)
+        return due_at if seconds and self.is_pending and due_at < self.approval.expires_at else None
 
     @cached_property
     def why_not(self) -> str:

@@ -72,7 +72,7 @@ def mail_receiver() -> Iterator[Mailbox]:
     mailbox = Mailbox(free_port())
 
     class Handler:
-        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
             mailbox.got.append(BytesParser(policy=default).parsebytes(envelope.content))  # type: ignore[arg-type]
             return "250 OK"
 

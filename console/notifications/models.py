@@ -128,6 +128,11 @@ class Notice(models.Model):
     def __str__(self) -> str:
         return f"{self.topic} {self.object_id}"
 
+    @property
+    def is_of_request(self) -> bool:
+        """Whether it leads to a request."""
+        return self.topic not in ("", Topic.HALTED, Topic.DELIVERY_FAILED)
+
 
 class ReadUntil(models.Model):
     """The one row that says up to which event people were told. What it names has settled: none before it can still come."""

@@ -9,9 +9,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from approvals.access import Actor, get_approval
+from approvals.attention.care import see
 from approvals.exceptions import Missing
 from approvals.models import Approval
 from approvals.queries import pending_queue
+from console.around import around
 from console.cards import REJECTIONS, Card
 from console.htmx import render_page
 from console.people.entry import actor_of, people_only
@@ -93,8 +95,12 @@ def queue_context(actor: Actor, current: Approval | None = None) -> dict[str, An
 
 def card_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:
     """What one request shows. `chosen`: the person asked for this one, so that a phone shows it instead of the list."""
-    card = Card(approval, actor, timezone.now()) if approval else None
-    return {"card": card, "chosen": chosen, "rejections": REJECTIONS}
+    if approval is None:
+        return {"card": None, "chosen": chosen}
+    now = timezone.now()
+    see(approval, actor=actor, now=now)
+    shown = {"card": Card(approval, actor, now), "chosen": chosen, "rejections": REJECTIONS}
+    return shown | around(approval, actor)
 
 
 def page_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:

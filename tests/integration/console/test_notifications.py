@@ -47,7 +47,9 @@ def inbox(settings: Any) -> Iterator[Inbox]:
 
 
 def channel(inbox: Inbox, user: User | None = None, **values: Any) -> Channel:
-    row = Channel(name="hook", user=user, scheme="json", sealed=sealing.seal(inbox.address), created_at=timezone.now())
+    row = Channel(
+        name="hook", user=user, scheme="json", sealed=sealing.seal(inbox.address), created_at=timezone.now()
+    )
     for name, value in {"topics": list(Topic.values), **values}.items():
         setattr(row, name, value)
     row.save()
@@ -77,7 +79,9 @@ def tell(now: datetime | None = None) -> None:
 
 
 @pytest.mark.req("APR-8")
-def test_a_message_names_the_request_and_where_to_decide_and_nothing_that_an_agent_wrote(inbox: Inbox) -> None:
+def test_a_message_names_the_request_and_where_to_decide_and_nothing_that_an_agent_wrote(
+    inbox: Inbox,
+) -> None:
     channel(inbox)
     approval = ask()
     tell()
@@ -321,7 +325,7 @@ def test_mail_goes_to_the_persons_own_address(settings: Any) -> None:
         ("json://10.0.0.1/x", "no egress rule admits it"),
         ("jsons://10.0.0.1/x", "may not be reached: 10.0.0.1 is"),
         ("jsons://169.254.169.254/latest", "metadata"),
-        ("mailto://a:b@127.0.0.1?smtp=127.0.0.1&to=a@b.example", "may not be reached"),
+        ("mailto://a:b@example.com?smtp=127.0.0.1", "may not be reached"),
         ("slack://", "no complete slack address"),
         ("hello", "no known kind of address"),
     ],
