@@ -34,7 +34,7 @@ def lookers(approval_id: UUID) -> list[str]:
         found = valkey().zrangebyscore(_key(approval_id), time.time(), "+inf")
     except RedisError:
         return []
-    return sorted(str(name) for name in found)  # type: ignore[union-attr]
+    return sorted(str(name) for name in found)
 
 
 def _key(approval_id: UUID) -> str:

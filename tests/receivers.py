@@ -73,7 +73,7 @@ def mail_receiver() -> Iterator[Mailbox]:
 
     class Handler:
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-            mailbox.got.append(BytesParser(policy=default).parsebytes(envelope.content))  # type: ignore[arg-type]
+            mailbox.got.append(BytesParser(policy=default).parsebytes(envelope.content))
             return "250 OK"
 
     controller = Controller(Handler(), hostname="127.0.0.1", port=mailbox.port)

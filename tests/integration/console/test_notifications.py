@@ -206,7 +206,7 @@ def test_a_storm_becomes_one_message(inbox: Inbox) -> None:
 @pytest.mark.req("APR-8")
 def test_quiet_hours_hold_a_message_and_what_is_decided_by_then_is_not_told(inbox: Inbox) -> None:
     at = datetime.now(UTC)
-    around = {
+    around: dict[str, Any] = {
         "quiet_from": (at - timedelta(hours=1)).time(),
         "quiet_until": (at + timedelta(hours=2)).time(),
         "time_zone": "UTC",
