@@ -31,8 +31,8 @@ class Inbox:
 
 
 @contextmanager
-def http_receiver() -> Iterator[Inbox]:
-    """An HTTP server that keeps each JSON body that it is sent."""
+def http_receiver(port: int = 0) -> Iterator[Inbox]:
+    """An HTTP server that keeps each JSON body that it is sent; `port` 0: any."""
     inbox = Inbox()
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def http_receiver() -> Iterator[Inbox]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     inbox.port = server.server_port
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

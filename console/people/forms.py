@@ -135,6 +135,9 @@ class DutyForm(forms.ModelForm):  # type: ignore[type-arg]
     begins = forms.TimeField(widget=forms.TimeInput(attrs={"type": "time"}), label="From")
     ends = forms.TimeField(widget=forms.TimeInput(attrs={"type": "time"}), label="Until")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"auto_id": "duty_%s"} | kwargs)  # beside other forms
+
     class Meta:
         model = DutyHours
         fields = ("weekdays", "begins", "ends", "time_zone")
@@ -156,7 +159,7 @@ class AwayForm(forms.Form):
     time_zone = forms.CharField(max_length=64, initial="UTC", label="Time zone")
 
     def __init__(self, *args: Any, people: QuerySet[User], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"auto_id": "away_%s"} | kwargs)
         self.fields["to"].queryset = people  # type: ignore[attr-defined]
 
     def clean_time_zone(self) -> str:
