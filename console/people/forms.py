@@ -8,6 +8,12 @@ from django import forms
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSingleTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from agents import sealing
 from approvals.attention.models import DutyHours
@@ -101,12 +107,24 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 class TeamChannelForm(ChannelForm):
     """A channel of the team, which is nobody's own mailbox, and is told nothing personal."""
 
-    way = forms.ChoiceField(choices=[(Way.ADDRESS, Way.ADDRESS.label)], initial=Way.ADDRESS, label="How")
+    way = forms.ChoiceField(
+        choices=[(Way.ADDRESS, Way.ADDRESS.label)],
+        initial=Way.ADDRESS,
+        label="How",
+        widget=UnfoldAdminSelectWidget,
+    )
     topics = forms.MultipleChoiceField(
         choices=[choice for choice in Topic.choices if choice[0] not in PERSONAL],
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         label="What to tell",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        attributes = self.fields["address"].widget.attrs
+        self.fields["address"].widget = UnfoldAdminTextInputWidget(attrs=attributes)
+        for name in ("quiet_from", "quiet_until"):
+            self.fields[name].widget = UnfoldAdminSingleTimeWidget()
 
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -90,7 +90,12 @@ def queue_context(actor: Actor, current: Approval | None = None) -> dict[str, An
     """What the queue shows."""
     waiting = pending_queue(actor)
     count = waiting.count()
-    return {"queue": waiting[:SHOWN], "waiting": count, "hidden": max(count - SHOWN, 0), "current": current}
+    return {
+        "queue": waiting.select_related("care__holder")[:SHOWN],
+        "waiting": count,
+        "hidden": max(count - SHOWN, 0),
+        "current": current,
+    }
 
 
 def card_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:
