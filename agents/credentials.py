@@ -12,11 +12,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from agents import sealing
 from agents.exceptions import BadConfig
 from agents.models import Credential
 from agents.safekeeping import check, note
 from agents.tools.results import ToolFailure
+from traces import sealing
 
 USED_EVERY = timedelta(minutes=1)
 Kind = Credential.Kind

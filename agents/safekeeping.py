@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from agents import sealing
 from agents.exceptions import BadConfig
 from agents.models import Agent, Credential
+from traces import sealing
 from traces.recorder import record
 
 Kind = Credential.Kind

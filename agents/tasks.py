@@ -10,6 +10,7 @@ from agents.memory import re_embedding
 from agents.models import Agent
 from agents.runtime import loop, recovery
 from agents.runtime.journal import give_back_connection
+from agents.tools import sources
 
 
 @shared_task(name="agents.advance_run", ignore_result=True)
@@ -36,6 +37,15 @@ def upkeep() -> None:
         closing.close_idle(now=now)
         for agent in re_embedding.due_agents(now=now):
             re_embedding.wake(agent.name)
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="agents.ask_sources", ignore_result=True)
+def ask_sources() -> None:
+    """Ask servers and documents whether their tools are as they were."""
+    try:
+        sources.ask_stale(now=timezone.now())
     finally:
         give_back_connection()
 

@@ -12,7 +12,6 @@ from approvals.attention.models import (
     Delegation,
     DutyHours,
     EscalationStep,
-    Sight,
     Watch,
 )
 from approvals.states import ApprovalStatus
@@ -31,7 +30,6 @@ __all__ = [
     "Halt",
     "Kind",
     "Revision",
-    "Sight",
     "Vote",
     "Watch",
 ]

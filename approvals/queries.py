@@ -19,6 +19,7 @@ def pending_queue(actor: Actor) -> QuerySet[Approval]:
     return (
         visible_approvals(actor)
         .filter(status=ApprovalStatus.PENDING)
+        .select_related("requested_by")
         .order_by(order, "expires_at", "requested_at")
     )
 

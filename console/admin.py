@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from approvals.access import PEOPLE, ROLES, SERVICE
 from console.models import ApiToken
 from console.notifications.admin import ChannelAdmin
-from console.people.tokens import revoke_tokens
+from console.people.tokens import revoke_tokens, scopes_of
 from traces.admin import ReadOnly
 from traces.recorder import record
 
@@ -117,7 +117,7 @@ class GroupAdmin(ReadOnly, BaseGroupAdmin, ModelAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnly, ModelAdmin):
-    """Tokens; `python manage.py token create` makes them and shows them, once."""
+    """Tokens; the page Connect and `python manage.py token create` make them and show them, once."""
 
     list_display = (
         "shown",
@@ -134,7 +134,7 @@ class ApiTokenAdmin(ReadOnly, ModelAdmin):
     list_filter = ("role",)
     list_before_template = "admin/console/apitoken/_how.html"
     search_fields = ("prefix", "user__username")
-    fields = ("shown", "user", "role", "scope_names", "created_at", "last_used_at", "revoked_at")
+    fields = list_display
     readonly_fields = ("shown", "scope_names")
     actions = ("revoke",)
 
@@ -152,4 +152,4 @@ class ApiTokenAdmin(ReadOnly, ModelAdmin):
     @admin.display(description="Scopes")
     def scope_names(self, token: ApiToken) -> str:
         """By name."""
-        return ", ".join(token.scopes) or "none"
+        return ", ".join(scopes_of(token)) if token.scopes else "all that its role may"

@@ -9,6 +9,7 @@ class ConsoleConfig(AppConfig):
     def ready(self) -> None:
         from console import celery
         from console.callbacks.sending import wake_for
+        from console.people import sign_ins
         from console.people.groups import make_groups
         from traces.recorder import subscribe
 
@@ -16,4 +17,5 @@ class ConsoleConfig(AppConfig):
 
         subscribe("approval.", wake_for)
         subscribe("callback.resent", wake_for)
+        sign_ins.listen()
         post_migrate.connect(make_groups, sender=self)

@@ -8,6 +8,7 @@ from approvals.access import Actor, may_decide
 from approvals.attention.models import Care, Watch
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
+from approvals.viewing import views_of
 from console.presence import lookers
 from console.timeline import timeline_of
 
@@ -25,7 +26,7 @@ def around(approval: Approval, actor: Actor) -> dict[str, Any]:
         "others": _who_may(approval) if is_pending else [],
         "watches": Watch.objects.filter(approval=approval, user=actor.user).exists(),
         "timeline": timeline_of(approval),
-        "sights": list(approval.sights.select_related("user").order_by("at")),
+        "views": [(view.actor.partition(":")[2], view.at) for view in views_of(approval)],
     } | others_who_look(approval, actor)
 
 

@@ -15,6 +15,7 @@ from approvals.exceptions import NotAllowed
 from approvals.models import Approval, Decision, Kind, Revision, Vote
 from approvals.queries import standing_halts
 from approvals.states import ApprovalStatus
+from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
 
 NEVER = timedelta(days=3650)  # a time limit beyond this is none
@@ -212,6 +213,11 @@ class Card:
             if name in self.approval.context
         }
 
+    @cached_property
+    def receipt(self) -> Receipt | None:
+        """What was shown, decided and executed; None where no person decided."""
+        return receipt_of(self.approval)
+
     @property
     def raw(self) -> dict[str, Any]:
         """What the digest stands for, and the digest."""
@@ -230,6 +236,13 @@ class Card:
     @cached_property
     def run(self) -> Run | None:
         return Run.objects.filter(pk=self.approval.run_id).first() if self.approval.run_id else None
+
+    @property
+    def door(self) -> str:
+        """By which door another program's request came: gateway or api; empty for what works here."""
+        if self.run is not None:
+            return "gateway" if self.run.metadata.get("via") == "mcp" else ""
+        return "api" if self.approval.requested_by_id and not self.approval.run_id else ""
 
     @cached_property
     def call(self) -> ToolCall | None:

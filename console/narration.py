@@ -111,7 +111,7 @@ def tell_steps(run: Run, steps: list[Step]) -> list[StepStory]:
     return [
         StepStory(
             step=step,
-            title=title_of(step),
+            title=title_of(step, run),
             calls=[_tell_call(call, tools, undos.get(call.pk)) for call in step.tool_calls.all()],
             open=may_change(step),
         )
@@ -156,8 +156,8 @@ def unpriced_models(run: Run) -> list[str]:
     return sorted(f"{provider}:{model}" for provider, model in named)
 
 
-def title_of(step: Step) -> str:
-    """What a step was, in a line."""
+def title_of(step: Step, run: Run) -> str:
+    """What a step of this run was, in a line."""
     payload, calls = step.payload, len(step.tool_calls.all())
     match step.kind:
         case StepKind.PLAN:
@@ -188,7 +188,9 @@ def title_of(step: Step) -> str:
         case StepKind.CALL if payload.get("undoes"):
             return "Takes back what was done"
         case StepKind.CALL:
-            return "Another program called a tool" if payload.get("via") else "A call without a model"
+            if not payload.get("via"):
+                return "A call without a model"
+            return f"{run.started_by or 'Another program'} called a tool through the gateway"
         case StepKind.STEER:
             return f"{_who(payload.get('by', ''))} changed the plan: {payload.get('action', '')}"
     return str(step.kind)

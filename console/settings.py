@@ -150,6 +150,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 LEASE_SECONDS = float(os.environ.get("GATEHOUSE_LEASE_SECONDS", "15"))
 # How often the sweeper looks for what should be moving and isn't (s).
 SWEEP_SECONDS = float(os.environ.get("GATEHOUSE_SWEEP_SECONDS", "2"))
+# How often what was written to the audit log is sealed (s).
+SEAL_SECONDS = 5.0
 CELERY_BEAT_SCHEDULE = {
     # A sweep that nobody took in time is not missed: the next one finds the same.
     "sweep": {"task": "agents.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
@@ -160,7 +162,10 @@ CELERY_BEAT_SCHEDULE = {
     },
     "tell": {"task": "console.tell", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
     "escalate": {"task": "console.escalate", "schedule": 10.0, "options": {"expires": 10.0}},
+    "seal": {"task": "console.seal_events", "schedule": SEAL_SECONDS, "options": {"expires": SEAL_SECONDS}},
+    "verify": {"task": "console.verify_audit", "schedule": 24 * 3600.0, "options": {"expires": 3600.0}},
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
+    "ask_sources": {"task": "agents.ask_sources", "schedule": 300.0, "options": {"expires": 300.0}},
 }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
 EFFECT_SLOTS = int(os.environ.get("GATEHOUSE_EFFECT_SLOTS", "6"))

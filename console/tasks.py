@@ -10,6 +10,8 @@ from approvals.attention import care, escalation
 from console.callbacks import sending
 from console.notifications import outbox
 from console.notifications import sending as notices
+from traces.audit.sealer import seal_due
+from traces.audit.stored import verify_and_record
 
 
 @shared_task(name="console.deliver", ignore_result=True)
@@ -41,6 +43,15 @@ def tell() -> None:
         give_back_connection()
 
 
+@shared_task(name="console.seal_events", ignore_result=True)
+def seal_events() -> None:
+    """Seal what was written to the audit log."""
+    try:
+        seal_due()
+    finally:
+        give_back_connection()
+
+
 @shared_task(name="console.send_notices", ignore_result=True)
 def send_notices(channel_id: int) -> None:
     """Tell by one channel what is due."""
@@ -57,5 +68,14 @@ def escalate() -> None:
     try:
         escalation.escalate_due(now=now)
         care.warn_of_ends(now=now)
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="console.verify_audit", ignore_result=True)
+def verify_audit(actor: str = "system") -> None:
+    """Check all that was sealed; the result is an event."""
+    try:
+        verify_and_record(actor=actor)
     finally:
         give_back_connection()

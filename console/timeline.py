@@ -19,7 +19,7 @@ _WORDS = {
     "approval.withdrawn": "took it back",
     "approval.cancelled": "cancelled: the run it belonged to ended",
     "approval.answered": "answered it",
-    "view.opened": "saw it",
+    "approval.viewed": "saw it",
     "care.taken": "took it up",
     "care.released": "let go of it",
     "care.expiring": "it expires soon",

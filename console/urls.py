@@ -4,8 +4,9 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import breaker, care, me, undoing
+from console.views import audit, breaker, care, me, undoing
 from console.views.attachments import attachment
+from console.views.connect import connect
 from console.views.decision import decision, edit, preview
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
@@ -53,6 +54,10 @@ urlpatterns = [
     path("me/away/<int:delegation_id>/end", me.end_delegation),
     path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
+    path("inbox/<uuid:approval_id>/receipt.json", audit.receipt, name="receipt"),
+    path("audit", audit.audit, name="audit"),
+    path("audit/export", audit.export),
+    path("audit/verify", audit.verify),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
     path("runs", runs, name="runs"),
     path("runs/start", start, name="start-run"),
@@ -67,6 +72,7 @@ urlpatterns = [
     path("traces", traces, name="traces"),
     path("traces/<str:trace_id>", trace, name="trace"),
     path("traces/<str:trace_id>/spans/<str:span_id>", span, name="span"),
+    path("connect", connect, name="connect"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]

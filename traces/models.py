@@ -9,12 +9,23 @@ from django.utils import timezone
 
 from traces.ids import new_span_id
 
+# What is left without what runs do by themselves.
+AUDITED = ~(
+    Q(name__startswith="run.")
+    | Q(name__startswith="step.")
+    | Q(name__startswith="tool_call.")
+    | Q(name__startswith="message.")
+    | Q(name__startswith="memory.")
+    | Q(name__startswith="conversation.")
+)
+
 
 class Event(models.Model):
-    """One thing that changed: audit log, outbox and live feed in one. Rows are only ever added.
+    """One thing that changed: audit log, outbox and live feed in one.
 
-    `name` is noun.past_tense; the nouns are in `traces.recorder`. `object_id` is what changed,
-    `run_id` the run it belongs to, where there is one.
+    Rows are only ever added: a trigger in the database refuses to change or delete one, and `traces.audit` proves
+    that none was. `name` is noun.past_tense. `object_id` is what changed, `run_id` the run it belongs to, where there
+    is one.
     """
 
     name = models.CharField(max_length=64)
@@ -29,6 +40,8 @@ class Event(models.Model):
             models.Index(fields=["run_id", "id"], name="event_run", condition=Q(run_id__isnull=False)),
             # Those of a run are found by the run.
             models.Index(fields=["object_id", "id"], name="event_object", condition=Q(run_id__isnull=True)),
+            # What people do is rare beside what runs do, and is what the audit page asks for.
+            models.Index(fields=["id"], name="event_audited", condition=AUDITED),
         ]
 
     def __str__(self) -> str:
@@ -38,6 +51,49 @@ class Event(models.Model):
         if self.pk is not None:
             raise TypeError(f"Event {self.pk} is history: events are only added, never changed.")
         super().save(*args, **kwargs)
+
+
+class AuditKey(models.Model):
+    """An Ed25519 key that signs seals; the newest one does."""
+
+    public = models.CharField(max_length=64, unique=True, help_text="In hex; auditors note it.")
+    sealed = models.BinaryField(help_text="The private part, encrypted: see traces.sealing.")
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.public
+
+
+class Seal(models.Model):
+    """A batch of events, and all that was sealed before, under one signed hash. Rows are only ever added.
+
+    It covers all events after the last one of the seal before, up to its own `last_event`.
+    """
+
+    number = models.BigIntegerField(primary_key=True, help_text="1, 2, 3 ... without a gap.")
+    first_event = models.BigIntegerField()
+    last_event = models.BigIntegerField()
+    count = models.IntegerField()
+    previous = models.CharField(max_length=64, unique=True, help_text="The digest of the seal before.")
+    leaves = models.BinaryField(
+        help_text="The SHA-256 of each event, 32 bytes each: they say which one is damaged."
+    )
+    root = models.CharField(max_length=64, help_text="Of the tree that the leaves make.")
+    key = models.CharField(max_length=64, help_text="The public key by which it is signed.")
+    sealed_at = models.DateTimeField()
+    digest = models.CharField(max_length=64, help_text="SHA-256 of all this but the leaves.")
+    signature = models.CharField(max_length=128)
+
+    class Meta:
+        indexes = [models.Index(fields=["last_event"], name="seal_last_event")]
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"
+
+    @property
+    def checkpoint(self) -> str:
+        """What an auditor notes, to see later that nothing up to here was rewritten or cut off."""
+        return f"{self.number}:{self.digest}"
 
 
 class SpanStatus(models.TextChoices):

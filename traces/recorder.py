@@ -100,6 +100,15 @@ def record(
     )
 
 
+def note(
+    name: str, *, actor: str, object_id: UUID | str = "", run_id: UUID | None = None, data: dict[str, Any]
+) -> None:
+    """Add one event to the log alone: no page shows anything else because of it, and nobody listens."""
+    with page() as noted:
+        record(name, actor=actor, object_id=object_id, run_id=run_id, data=data)
+    Event.objects.bulk_create(noted.events)
+
+
 def record_all(events: Sequence[Event]) -> None:
     """Add several events with one statement."""
     now = timezone.now()

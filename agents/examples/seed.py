@@ -23,7 +23,8 @@ def seed_examples() -> None:
     Safe to call at every start: what is there already stays as it is.
     """
     load_data()
-    apply_file(SUPPORT / "support.yaml", actor=None)
+    for file in ("support.yaml", "gateway.yaml"):
+        apply_file(SUPPORT / file, actor=None)
     with transaction.atomic():
         if Run.objects.filter(version__agent__name="support").exists():
             return

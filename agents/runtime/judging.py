@@ -138,7 +138,10 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         validate(tool, context, call.arguments)
         digest = call_digest(stretch.run, tool, call.arguments)
     except BadArguments as error:
-        return Judgement(CallStatus.REFUSED, f"The arguments don't fit: {error}. Correct them and try again.")
+        return Judgement(
+            CallStatus.REFUSED,
+            f"The arguments don't fit: {str(error).rstrip('.')}. Correct them and try again.",
+        )
     except Denied as error:
         return Judgement(CallStatus.DENIED, str(error))
     except Invalid as error:

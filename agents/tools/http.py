@@ -46,7 +46,7 @@ def build(spec: HttpTool) -> Tool:
         description=spec.description,
         parameters=parameters,
         run=run,
-        source=f"http:{spec.url}",
+        source=f"http:{spec.method} {spec.url}",
         digest=digest_of({**definition, "parameters": parameters}),
         effect=effect,
         egress=spec.egress,

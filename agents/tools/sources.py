@@ -1,13 +1,16 @@
 """The servers and documents that live agents name, and asking one of them again."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
 from agents.config.tools import McpServer, OpenApi
 from agents.exceptions import BadConfig
 from agents.models import Agent, ToolSource
-from agents.tools import mcp, openapi
+from agents.tools import mcp, openapi, pins
+
+STALE = timedelta(minutes=10)
 
 
 def agents_with(source: ToolSource) -> list[str]:
@@ -27,6 +30,16 @@ def ask_again(source: ToolSource) -> None:
                 raise BadConfig(source.error)
         return
     raise BadConfig(f"No agent names {source} any more, so nothing says how it is reached.")
+
+
+def ask_stale(*, now: datetime) -> None:
+    """Ask each source that was not asked for a while, so that a change is known before somebody relies on it."""
+    for source in ToolSource.objects.filter(listed_at__lt=now - STALE):
+        if agents_with(source):
+            try:
+                ask_again(source)
+            except BadConfig as error:
+                pins.note_failure(source.key, str(error))
 
 
 def _named(source: ToolSource) -> Iterator[tuple[str, McpServer | OpenApi]]:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from approvals.access import (
     ADMIN,
@@ -19,7 +19,7 @@ from approvals.access import (
     roles_of,
 )
 from approvals.attention.duty import stand_in
-from approvals.attention.models import Care, Comment, Sight, Watch
+from approvals.attention.models import Care, Comment, Watch
 from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
@@ -127,20 +127,6 @@ def watch(approval_id: UUID, *, actor: Actor, on: bool) -> None:
             changed = bool(Watch.objects.filter(approval=approval, user=actor.user).delete()[0])
         if changed:
             _record(approval, f"watch.{'begun' if on else 'ended'}", actor, {})
-
-
-def see(approval: Approval, *, actor: Actor, now: datetime) -> None:
-    """Keep that the person has the request before their eyes; only the first time counts."""
-    if approval.status != ApprovalStatus.PENDING or not actor.roles & PEOPLE or actor.via != "browser":
-        return
-    if Sight.objects.filter(approval=approval, user=actor.user).exists():
-        return
-    try:
-        with transaction.atomic():
-            Sight.objects.create(approval=approval, user=actor.user, at=now)
-            _record(approval, "view.opened", actor, {})
-    except IntegrityError:
-        pass  # two pages of the same person, at once
 
 
 def warn_of_ends(*, now: datetime, limit: int = 200) -> int:

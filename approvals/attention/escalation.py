@@ -12,6 +12,7 @@ from approvals.attention.duty import on_duty, stand_in
 from approvals.attention.models import Care, EscalationStep, Unless
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
+from approvals.viewing import views_of
 from traces.recorder import record
 
 
@@ -43,7 +44,7 @@ def _move_on(approval: Approval, chain: list[EscalationStep], *, now: datetime) 
     for step in chain:
         if step.position <= care.step:
             continue
-        if step.unless == Unless.OPENED and approval.sights.exists():
+        if step.unless == Unless.OPENED and views_of(approval):
             continue  # the next may be due all the same
         if approval.requested_at + timedelta(minutes=step.minutes) > now:
             return False

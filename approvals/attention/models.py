@@ -41,20 +41,6 @@ class Care(models.Model):
         return f"{self.approval_id} held by {self.holder_id or 'nobody'}"
 
 
-class Sight(models.Model):
-    """Who had a request before their eyes, and when first."""
-
-    approval = models.ForeignKey("approvals.Approval", on_delete=models.CASCADE, related_name="sights")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    at = models.DateTimeField()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["approval", "user"], name="sight_once")]
-
-    def __str__(self) -> str:
-        return f"{self.user_id} saw {self.approval_id}"
-
-
 class Comment(models.Model):
     """What one person says to the others about a request. No agent reads it."""
 

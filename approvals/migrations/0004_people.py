@@ -124,18 +124,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Sight",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("at", models.DateTimeField()),
-            ],
-        ),
-        migrations.CreateModel(
             name="Watch",
             fields=[
                 (
@@ -250,20 +238,6 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
-            model_name="sight",
-            name="approval",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="sights", to="approvals.approval"
-            ),
-        ),
-        migrations.AddField(
-            model_name="sight",
-            name="user",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
-            ),
-        ),
-        migrations.AddField(
             model_name="watch",
             name="approval",
             field=models.ForeignKey(
@@ -312,10 +286,6 @@ class Migration(migrations.Migration):
                 name="escalation_to_person_or_role",
                 violation_error_message="Name a person or a role, and not both.",
             ),
-        ),
-        migrations.AddConstraint(
-            model_name="sight",
-            constraint=models.UniqueConstraint(fields=("approval", "user"), name="sight_once"),
         ),
         migrations.AddConstraint(
             model_name="watch",

@@ -6,12 +6,12 @@ from django.utils import timezone
 from ninja import Router
 from ninja.responses import Status
 
-from agents.sealing import Unreadable
 from console.api.auth import ANY, ASK, actor_of, token_of
 from console.api.problems import Problem
 from console.api.shapes import MeOut, WebhookSecretOut
 from console.callbacks import keys
 from console.people.tokens import agent_of, revoke_tokens, scopes_of
+from traces.sealing import Unreadable
 
 router = Router(tags=["me"], auth=ANY)
 

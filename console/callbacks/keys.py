@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from agents import sealing
 from console.models import SigningKey
+from traces import sealing
 from traces.recorder import record
 
 SIGNS_ALONG = timedelta(hours=24)  # of a key that was replaced

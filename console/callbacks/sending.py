@@ -14,12 +14,12 @@ from kombu.exceptions import OperationalError
 from ninja.responses import NinjaJSONEncoder
 from standardwebhooks import Webhook
 
-from agents import sealing
 from agents.providers.patience import patient
 from agents.tools import egress
 from approvals import deliveries
 from approvals.models import Delivery
 from console.callbacks.keys import signing_secrets
+from traces import sealing
 from traces.models import Event
 
 log = structlog.get_logger(__name__)

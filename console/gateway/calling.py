@@ -1,8 +1,11 @@
 """A call of a program, from its arrival to its result, or to the moment when the program has waited long enough."""
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +16,7 @@ from agents.direct import call_of, call_tool
 from agents.exceptions import AgentError
 from agents.models import Run, ToolCall
 from agents.states import FINAL_RUN
+from agents.tools.mcp import progress
 from agents.tools.spec import Effect
 from approvals.exceptions import GateError
 from console.api.waiting import wait_until
@@ -56,7 +60,8 @@ async def call(
 ) -> CallToolResult:
     """What became of the call; nothing of it depends on the caller's staying."""
     try:
-        run = await in_thread(_begin, caller, tool, arguments, asked)
+        with progress.listening(_passing_on(report)):
+            run = await in_thread(_begin, caller, tool, arguments, asked)
     except (AgentError, GateError) as error:
         return refused(str(error))
     await _wait(run, asked.wait, report)
@@ -66,6 +71,22 @@ async def call(
     if has_effect:
         caller.told.append(run)
     return answer(run, found)
+
+
+def _passing_on(report: Report) -> progress.Heard:
+    """What an MCP server tells of a call that is made here, the caller hears too."""
+    loop, telling = asyncio.get_running_loop(), set[Future[None]]()
+
+    async def tell(done: float, total: float | None, words: str) -> None:
+        with suppress(Exception):  # the caller went away, which ends nothing
+            await report(done, total, words or None)
+
+    def heard(done: float, total: float | None, words: str) -> None:
+        task = asyncio.run_coroutine_threadsafe(tell(done, total, words), loop)
+        telling.add(task)  # the loop itself would forget it
+        task.add_done_callback(telling.discard)
+
+    return heard
 
 
 def _begin(caller: Caller, tool: str, arguments: dict[str, Any], asked: Asked) -> Run:

@@ -15,7 +15,6 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from agents import sealing
 from approvals.exceptions import Invalid
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
@@ -23,6 +22,7 @@ from console.notifications.addresses import open_address
 from console.notifications.models import Channel, Notice, NoticeStatus, Topic, Way
 from console.notifications.quiet import quiet_until
 from console.notifications.words import WAITING, Message, digest_of, message_of, test_message
+from traces import sealing
 from traces.recorder import record
 from traces.redaction import redact_text
 

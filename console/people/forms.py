@@ -15,12 +15,12 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from agents import sealing
 from approvals.attention.models import DutyHours
 from approvals.exceptions import Invalid
 from console.models import Channel, Profile
 from console.notifications.addresses import open_address, scheme_of
 from console.notifications.models import PERSONAL, Topic, Way, usual_topics
+from traces import sealing
 
 WEEKDAYS = [(0, "Mon"), (1, "Tue"), (2, "Wed"), (3, "Thu"), (4, "Fri"), (5, "Sat"), (6, "Sun")]
 

@@ -42,6 +42,22 @@ def give_role(user: User, role: str) -> bool:
     return True
 
 
+def user_with(name: str, role: str) -> tuple[User, bool]:
+    """The user of this name, made where missing, with this role; whether somebody who was there got it just now.
+
+    Raises RoleConflict, and ValidationError for what can't be a name.
+    """
+    user = User.objects.filter(username=name).first()
+    if user is not None:
+        return user, give_role(user, role)
+    user = User(username=name)
+    user.set_unusable_password()
+    user.full_clean()
+    user.save()
+    give_role(user, role)
+    return user, False
+
+
 class AdminBackend(BaseBackend):
     """Lets people with the role admin do in Django admin what its pages offer, and nobody else anything."""
 

@@ -38,11 +38,13 @@ def make_token(
     scopes: Iterable[str] = (),
     agent: str = "",
     lasts: timedelta | None = None,
+    by: str = "system",
     now: datetime,
 ) -> str:
     """Make a token for a user and return it; it can't be shown again. Raises BadToken.
 
     `agent`: as which agent the calls of a service are judged. `lasts`: how long it is good; None: until it is revoked.
+    `by`: who makes it, as the audit log names people.
     """
     scopes = sorted(set(scopes))
     if unknown := sorted(set(scopes) - set(SCOPES)):
@@ -69,7 +71,7 @@ def make_token(
         )
         record(
             "token.created",
-            actor="system",
+            actor=by,
             object_id=str(row.pk),
             data={
                 "user": user.get_username(),

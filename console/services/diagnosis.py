@@ -12,12 +12,12 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from agents import sealing
 from agents.models import Credential
 from agents.tools.egress.rules import EgressRefused, rules
 from console.celery import app
 from console.models import SigningKey
 from console.services.preflight import SPACE_NEEDED
+from traces import sealing
 
 OLDEST_POSTGRES = 15
 

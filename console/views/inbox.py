@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from approvals.access import Actor, get_approval
-from approvals.attention.care import see
 from approvals.exceptions import Missing
 from approvals.models import Approval
 from approvals.queries import pending_queue
+from approvals.viewing import note_view
 from console.around import around
 from console.cards import REJECTIONS, Card
 from console.htmx import render_page
@@ -102,9 +102,8 @@ def card_context(actor: Actor, approval: Approval | None, *, chosen: bool = Fals
     """What one request shows. `chosen`: the person asked for this one, so that a phone shows it instead of the list."""
     if approval is None:
         return {"card": None, "chosen": chosen}
-    now = timezone.now()
-    see(approval, actor=actor, now=now)
-    shown = {"card": Card(approval, actor, now), "chosen": chosen, "rejections": REJECTIONS}
+    note_view(approval, actor=actor)
+    shown = {"card": Card(approval, actor, timezone.now()), "chosen": chosen, "rejections": REJECTIONS}
     return shown | around(approval, actor)
 
 

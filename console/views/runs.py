@@ -119,6 +119,7 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
         "tone": tone,
         "state": state,
         "asked_by": asked_by(found),
+        "is_call": bool(steps) and steps[0].kind == StepKind.CALL,
         "handed_over": found.status in HANDED_OVER,
         "account": hand_over(found, steps) if found.is_final else None,
         "undoes": undoes(steps),

@@ -38,7 +38,8 @@ class StartForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = [(agent.name, agent.name) for agent in startable_agents()]
+        agents = startable_agents().exclude(live_version__config__pattern="gateway")  # which asks no model
+        names = [(agent.name, agent.name) for agent in agents]
         self.fields["agent"].choices = names  # type: ignore[attr-defined]
 
     def clean_subject(self) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _tool(spec: OpenApi, row: PinnedTool) -> Tool:
         description=definition["description"],
         parameters=definition["parameters"],
         run=run,
-        source=f"openapi:{spec.url}",
+        source=f"openapi:{spec.url}#{row.name}",
         digest=digest_of(
             {
                 "definition": row.digest,

@@ -4,7 +4,6 @@ from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError as BadName
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from agents.config.strict import Seconds
 from approvals.access import ROLES
 from console.models import ApiToken
-from console.people.roles import RoleConflict, give_role
+from console.people.roles import RoleConflict, user_with
 from console.people.tokens import SCOPES, BadToken, make_token, revoke_by_prefix
 
 
@@ -58,17 +57,11 @@ class Command(BaseCommand):
     @transaction.atomic
     def _create(self, options: dict[str, Any]) -> None:
         name, role = options["user"], options["role"]
-        user = User.objects.filter(username=name).first()
-        if user is None:
-            user = User(username=name)
-            user.set_unusable_password()
-            try:
-                user.full_clean()
-            except BadName as error:
-                raise CommandError(f"{name!r} can't be a user's name: {' '.join(error.messages)}") from error
-            user.save()
-            give_role(user, role)
-        elif give_role(user, role):
+        try:
+            user, is_new = user_with(name, role)
+        except BadName as error:
+            raise CommandError(f"{name!r} can't be a user's name: {' '.join(error.messages)}") from error
+        if is_new:
             self.stderr.write(f"{name} has the role {role} from now on.")
         token = make_token(
             user=user,

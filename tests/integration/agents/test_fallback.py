@@ -19,6 +19,7 @@ from agents.simulator.scripts import parse_scripts
 from agents.simulator.server import SimulatorServer
 from agents.valkey import valkey
 from tests import tools, world
+from tests.history import rewritable
 from tests.integration.agents.conftest import Play
 from traces.models import Event, Span, SpanBody
 from traces.recorder import CONTINUES
@@ -326,9 +327,10 @@ def test_degraded_to_waiting_waits_longer_each_time_up_to_five_minutes_and_a_day
     run = fail_four_times()
     pauses = []
     for ago in (20, 100, 4000):
-        Event.objects.filter(run_id=run.pk, name="run.retried").update(
-            at=timezone.now() - timedelta(seconds=ago)
-        )
+        with rewritable():
+            Event.objects.filter(run_id=run.pk, name="run.retried").update(
+                at=timezone.now() - timedelta(seconds=ago)
+            )
         Run.objects.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(days=2))
         run = later(run)
         assert run.status == "waiting_retry"

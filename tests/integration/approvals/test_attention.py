@@ -15,9 +15,10 @@ from approvals.access import Actor
 from approvals.actions import Request, request_approval
 from approvals.attention import care, escalation
 from approvals.attention.duty import covers, delegate, end_delegation, on_duty, stand_in
-from approvals.attention.models import Care, Comment, DutyHours, EscalationStep, Sight, Watch
+from approvals.attention.models import Care, Comment, DutyHours, EscalationStep, Watch
 from approvals.exceptions import AlreadyResolved, Invalid, Missing, NotAllowed
 from approvals.models import Approval, Kind
+from approvals.viewing import note_view
 from tests import world
 from traces.models import Event
 
@@ -137,15 +138,6 @@ def test_a_comment_tells_those_it_names_and_makes_them_watch(ana: Actor, ben: Ac
         care.watch(uuid4(), actor=ana, on=True)
 
 
-@pytest.mark.req("APR-7")
-def test_a_sight_is_kept_once(ana: Actor) -> None:
-    approval = ask()
-    for _ in range(3):
-        care.see(approval, actor=ana, now=timezone.now())
-    assert Sight.objects.count() == 1
-    assert events(approval).count("view.opened") == 1
-
-
 @pytest.mark.req("APR-7", "APR-8")
 def test_what_expires_soon_is_said_once() -> None:
     short, long = ask(expires_in=100), ask(expires_in=3600)
@@ -164,7 +156,7 @@ def test_nobody_answers_and_the_next_in_the_chain_has_it(ana: Actor, ben: Actor)
     EscalationStep.objects.create(position=1, minutes=5, unless="opened", user=ben.user)
     EscalationStep.objects.create(position=2, minutes=10, role="admin")
     opened, left = ask(), ask()
-    care.see(opened, actor=ana, now=timezone.now())
+    note_view(opened, actor=ana)
     now = timezone.now()
     assert escalation.escalate_due(now=now) == 0
     assert escalation.escalate_due(now=now + timedelta(minutes=6)) == 1

@@ -12,7 +12,7 @@ import httpx2
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CallToolResult
+from mcp_types import CallToolResult, ListToolsResult
 
 from tests.waiting import until
 
@@ -68,6 +68,19 @@ def call(
 ) -> CallToolResult:
     """One call by a client that comes and goes."""
     return using(url, token, lambda it: it.call_tool(tool, arguments, meta=meta))  # type: ignore[arg-type]
+
+
+def tools_at(where: str, headers: dict[str, str]) -> set[str]:
+    """The names of the tools that a client with these settings sees."""
+
+    async def look() -> ListToolsResult:
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http,
+            Client(streamable_http_client(where, http_client=http)) as it,
+        ):
+            return await it.list_tools()
+
+    return {tool.name for tool in asyncio.run(look()).tools}
 
 
 def text_of(result: CallToolResult) -> str:

@@ -58,6 +58,9 @@ async def listening(path: str, cookie: bytes) -> AsyncIterator[Socket]:
         await flush()
 
 
+OBJECT = "0198b9a2-0000-7000-8000-000000000000"
+
+
 async def flush() -> None:
     layer = get_channel_layer()
     assert layer is not None

@@ -1,17 +1,20 @@
 """Other programs' agents through /mcp, with the real client: the one gate, and nothing lost by going away."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from django.test import Client as Browser
 from django.utils import timezone
 from mcp import Client
 
 from agents.decisions import decide
 from agents.models import Run, ToolCall
+from agents.tools.mcp import sessions
 from approvals.actions import expire_due
 from approvals.models import Approval
 from console.people.tokens import make_token
@@ -34,6 +37,12 @@ def url() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEHOUSE_TEST_LEDGER", str(tmp_path / "ledger"))
+
+
+@pytest.fixture(autouse=True)
+def no_sessions() -> Iterator[None]:
+    yield
+    sessions.close_all()
 
 
 @pytest.fixture
@@ -202,6 +211,31 @@ def test_a_program_asks_for_its_own_tools(url: str, token: str) -> None:
     assert (told["status"], told["arguments"]) == ("approved", {"amount": 3})
 
 
+def test_the_pages_of_a_call_say_who_asked_by_which_door_and_that_no_model_took_part(
+    url: str, token: str
+) -> None:
+    meta = {**NOW, "gatehouse/reason": "The invoice is due."}
+    told = call(url, token, "pay", meta=meta, account="acme", amount=5).structured_content
+    browser = Browser()
+    browser.force_login(world.operator().user)
+
+    card, run, queue = (
+        browser.get(path).content.decode()
+        for path in (f"/inbox/{told['approval_id']}", f"/runs/{told['run_id']}", "/inbox/queue")
+    )
+
+    for page in (card, run):
+        assert "robot, another program" in page
+        assert "The program says" in page or "What the program says" in page
+        assert "The invoice is due." in page
+    assert "the MCP gateway" in card
+    assert "no model was asked here" in card
+    assert "no model took part here" in run
+    assert "robot called a tool through the gateway" in run
+    assert "written by the team" not in run
+    assert "robot, by door" in queue
+
+
 def test_no_token_no_entry(url: str, token: str) -> None:
     for header in ({}, {"Authorization": "Bearer gth_no"}, {"Authorization": "Basic Zm9v"}):
         with httpx2.Client(trust_env=False) as http:
@@ -209,6 +243,34 @@ def test_no_token_no_entry(url: str, token: str) -> None:
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer ")
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_servers_tools_are_behind_the_gate_and_its_progress_comes_through(url: str, token: str) -> None:
+    command = (sys.executable, "-m", "tests.mcp_servers.workshop")
+    world.publish_gateway(
+        tools=[
+            {
+                "mcp": {
+                    "name": "workshop",
+                    "command": command,
+                    "effects": {"count": "read"},
+                    "include": ["count", "wipe"],
+                }
+            }
+        ]
+    )
+    heard: list[str | None] = []
+
+    async def count(it: Client) -> Any:
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
+            heard.append(message)
+
+        return await it.call_tool("count", {"to": 3}, progress_callback=progress)
+
+    assert "counted to 3" in text_of(using(url, token, count))
+    assert heard == ["at 1", "at 2", "at 3"]
+    wiped = call(url, token, "wipe", meta=NOW, disk="a")
+    assert wiped.structured_content["status"] == "pending"  # whatever its server says of it
 
 
 def test_scopes_and_rates_hold(url: str, token: str, settings: Any) -> None:

@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from agents import sealing
 from approvals import actions, halts
 from approvals.access import Actor
 from approvals.actions import Request, request_approval
@@ -25,6 +24,7 @@ from console.notifications.quiet import quiet_until
 from console.notifications.words import plain
 from tests import world
 from tests.receivers import Inbox, http_receiver, mail_receiver
+from traces import sealing
 from traces.models import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from agents import sealing
 from agents.credentials import Secret, mask
 from agents.exceptions import BadConfig
 from agents.models import Credential
 from agents.safekeeping import check
+from traces import sealing
 
 pytestmark = pytest.mark.req("OPS-4")
 
