@@ -1,16 +1,30 @@
 """What people were asked and said, for reading. Deciding is done in the inbox, which shows what is needed for it."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import TabularInline
+from unfold.admin import ModelAdmin, TabularInline
 
 from approvals.access import Actor
 from approvals.deliveries import resend
-from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Halt, Revision, Vote
+from approvals.models import (
+    Approval,
+    Decision,
+    Delegation,
+    Delivery,
+    DeliveryStatus,
+    DutyHours,
+    EscalationStep,
+    Halt,
+    Revision,
+    Vote,
+)
 from traces.admin import History, ReadOnly
+from traces.recorder import record
 
 
 class RevisionInline(ReadOnly, TabularInline):
@@ -93,3 +107,60 @@ class HaltAdmin(History):
     list_display = ("halted_at", "__str__", "reason", "halted_by", "lifted_at", "lifted_by")
     list_select_related = ("halted_by", "lifted_by")
     ordering = ("-halted_at",)
+
+
+@admin.register(EscalationStep)
+class EscalationStepAdmin(ModelAdmin):
+    """Whom a request goes to when nobody answers."""
+
+    list_display = ("position", "minutes", "unless", "user", "role")
+    list_select_related = ("user",)
+    ordering = ("position",)
+
+    def log_addition(self, request: HttpRequest, obj: EscalationStep, message: Any) -> Any:
+        """Keep it in the audit log, too."""
+        _record_step("escalation_step.added", request, obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: EscalationStep, message: Any) -> Any:
+        """Keep it in the audit log, too."""
+        _record_step("escalation_step.changed", request, obj)
+        return super().log_change(request, obj, message)
+
+    def delete_model(self, request: HttpRequest, obj: EscalationStep) -> None:
+        """Keep it in the audit log, too."""
+        _record_step("escalation_step.deleted", request, obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[EscalationStep]) -> None:
+        """Keep each in the audit log, too."""
+        for step in queryset:
+            self.delete_model(request, step)
+
+
+@admin.register(DutyHours)
+class DutyHoursAdmin(ReadOnly, ModelAdmin):
+    """When people are on duty; each says so on their own page."""
+
+    list_display = ("user", "weekdays", "begins", "ends", "time_zone")
+    list_select_related = ("user",)
+
+
+@admin.register(Delegation)
+class DelegationAdmin(History):
+    """Who stands in for whom."""
+
+    list_display = ("user", "to", "begins_at", "ends_at")
+    list_select_related = ("user", "to")
+    ordering = ("-begins_at",)
+
+
+def _record_step(name: str, request: HttpRequest, step: EscalationStep) -> None:
+    data = {
+        "position": step.position,
+        "minutes": step.minutes,
+        "unless": step.unless,
+        "user": step.user.get_username() if step.user else "",
+        "role": step.role,
+    }
+    record(name, actor=f"user:{request.user.get_username()}", object_id=str(step.pk), data=data)

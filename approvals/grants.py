@@ -159,10 +159,11 @@ def revoke(grant_id: UUID, *, actor: Actor, now: datetime, reason: str = "") -> 
     return grant
 
 
-def revoke_for_halt(agent: str, *, actor: Actor, now: datetime) -> None:
+def revoke_for_halt(agent: str, tool: str, *, actor: Actor, now: datetime) -> None:
     """An emergency stop ends the grants that it stops: what comes after it is asked. In the caller's transaction."""
     standing = Grant.objects.select_for_update().filter(revoked_at=None, expires_at__gt=now)
-    for grant in standing.filter(agent=agent) if agent else standing:
+    stopped = {name: value for name, value in (("agent", agent), ("tool", tool)) if value}
+    for grant in standing.filter(**stopped):
         _revoke(grant, actor, now, "An emergency stop was pressed.")
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from approvals.access import ADMIN, OPERATOR, Actor
@@ -11,14 +12,15 @@ from approvals.models import Halt
 from traces.recorder import record
 
 HALT_LOCK = 0x68616C74  # of Postgres' advisory locks
-# Whether one stands over the agent that is the parameter; for statements that ask it beside what they write.
+# Whether one stands over the agent that is the parameter, or over a tool of it; for statements that ask it beside what
+# they write.
 STANDING = "EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND agent IN ('', %s))"
-# The same for a statement that claims, as `require_running` in a transaction: see migration 0002.
-NOT_HALTED = "NOT approvals_halted(%s)"
+# Whether none holds back a call; for a statement that claims, as `require_running` in a transaction: see migration 0002.
+NOT_HALTED = "NOT approvals_halted(%s, %s)"  # agent, tool
 
 
-def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> Halt:
-    """Stop an agent, or all: nothing is claimed from when this returns until it is lifted.
+def halt(*, actor: Actor, now: datetime, agent: str = "", tool: str = "", reason: str = "") -> Halt:
+    """Stop an agent, or all; with `tool`, only its calls. Nothing of it is claimed from now until it is lifted.
 
     Any operator may; pressing twice is one halt. Grants that it stops end with it.
     """
@@ -26,39 +28,53 @@ def halt(*, actor: Actor, now: datetime, agent: str = "", reason: str = "") -> H
         raise NotAllowed("Halting needs the role operator or admin.")
     with transaction.atomic():
         _lock_halts(shared=False)
-        standing = Halt.objects.filter(agent=agent, lifted_at=None).first()
+        standing = Halt.objects.filter(agent=agent, tool=tool, lifted_at=None).first()
         if standing is not None:
             return standing
-        row = Halt.objects.create(agent=agent, reason=reason, halted_by=actor.user, halted_at=now)
-        revoke_for_halt(agent, actor=actor, now=now)
-        record(
-            "halt.pressed", actor=str(actor), object_id=str(row.pk), data={"agent": agent, "reason": reason}
-        )
+        row = Halt.objects.create(agent=agent, tool=tool, reason=reason, halted_by=actor.user, halted_at=now)
+        revoke_for_halt(agent, tool, actor=actor, now=now)
+        data = {"agent": agent, "tool": tool, "reason": reason}
+        record("halt.pressed", actor=str(actor), object_id=str(row.pk), data=data)
     return row
 
 
-def lift_halt(*, actor: Actor, now: datetime, agent: str = "") -> None:
-    """Let an agent, or all, go on. Raises Missing where nothing is halted."""
+def lift_halt(*, actor: Actor, now: datetime, agent: str = "", tool: str = "") -> None:
+    """Let what was stopped go on. Raises Missing where it is not halted, NotAllowed where somebody else must lift it."""
     if not actor.roles & {OPERATOR, ADMIN}:
         raise NotAllowed("Lifting a halt needs the role operator or admin.")
     with transaction.atomic():
         _lock_halts(shared=False)
-        row = Halt.objects.filter(agent=agent, lifted_at=None).first()
+        row = Halt.objects.filter(agent=agent, tool=tool, lifted_at=None).select_related("halted_by").first()
         if row is None:
-            raise Missing(f"There is no halt of {agent or 'all agents'} to lift.")
+            raise Missing(f"There is no halt of {Halt(agent=agent, tool=tool)} to lift.")
+        if not may_lift(row, actor):
+            raise NotAllowed("You pressed this stop: somebody else must lift it.")
         Halt.objects.filter(pk=row.pk).update(lifted_by=actor.user, lifted_at=now)
-        record("halt.lifted", actor=str(actor), object_id=str(row.pk), data={"agent": agent})
+        record("halt.lifted", actor=str(actor), object_id=str(row.pk), data={"agent": agent, "tool": tool})
+
+
+def may_lift(row: Halt, actor: Actor) -> bool:
+    """Whether this person is not the one who pressed it, where that must be another."""
+    needs_another = settings.HALT_FOUR_EYES and not getattr(settings, "SINGLE_OPERATOR", False)
+    return not needs_another or row.halted_by_id != actor.user.pk
 
 
 def require_running(agent: str) -> None:
     """Raise Halted while an emergency stop stands over `agent`; in a transaction, that holds until its commit."""
     if connection.in_atomic_block:
         _lock_halts(shared=True)
-    row = Halt.objects.filter(agent__in=["", agent], lifted_at=None).select_related("halted_by").first()
+    standing = Halt.objects.filter(agent__in=["", agent], tool="", lifted_at=None)
+    row = standing.select_related("halted_by").first()
     if row is not None:
         raise Halted(
             f"{row} halted by {row.halted_by.get_username()} at {row.halted_at:%Y-%m-%d %H:%M} UTC: {row.reason}"
         )
+
+
+def stopped_tools(*agents: str) -> frozenset[str]:
+    """The tools of these agents that an emergency stop of their own holds."""
+    rows = Halt.objects.filter(agent__in=["", *agents], lifted_at=None).exclude(tool="")
+    return frozenset(rows.values_list("tool", flat=True))
 
 
 def _lock_halts(*, shared: bool) -> None:

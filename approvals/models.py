@@ -6,15 +6,28 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from approvals.attention.models import (
+    Care,
+    Comment,
+    Delegation,
+    DutyHours,
+    EscalationStep,
+    Watch,
+)
 from approvals.grant_rows import Grant, GrantConfirmation, GrantUse
 from approvals.states import ApprovalStatus
 from traces.ids import new_id
 
 __all__ = [
     "Approval",
+    "Care",
+    "Comment",
     "Decision",
+    "Delegation",
     "Delivery",
     "DeliveryStatus",
+    "DutyHours",
+    "EscalationStep",
     "Grant",
     "GrantConfirmation",
     "GrantUse",
@@ -24,6 +37,7 @@ __all__ = [
     "Revision",
     "Terms",
     "Vote",
+    "Watch",
 ]
 
 
@@ -263,9 +277,10 @@ class Delivery(models.Model):
 
 
 class Halt(models.Model):
-    """An emergency stop: while it stands, nothing is claimed. `agent` empty: all agents."""
+    """An emergency stop: while it stands, nothing is claimed. `agent` empty: all agents; `tool`: only its calls."""
 
     agent = models.CharField(max_length=64, blank=True)
+    tool = models.CharField(max_length=128, blank=True, default="", db_default="")
     reason = models.TextField(blank=True)
     halted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     halted_at = models.DateTimeField()
@@ -277,9 +292,16 @@ class Halt(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["agent"], condition=Q(lifted_at__isnull=True), name="halt_once_per_agent"
+                fields=["agent", "tool"], condition=Q(lifted_at__isnull=True), name="halt_once_per_target"
             )
         ]
 
     def __str__(self) -> str:
+        return self.what
+
+    @property
+    def what(self) -> str:
+        """What is stopped, in words."""
+        if self.tool:
+            return f"{self.tool} of {self.agent}" if self.agent else f"the tool {self.tool}"
         return self.agent or "all agents"

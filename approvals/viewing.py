@@ -32,3 +32,14 @@ def note_view(approval: Approval, *, actor: Actor) -> None:
             run_id=approval.run_id,
             data={"revision": approval.revision, "digest": approval.digest},
         )
+
+
+def views_of(approval: Approval) -> list[Event]:
+    """Who was shown the request, and when first; each person once."""
+    views = Event.objects.filter(
+        name="approval.viewed", object_id=str(approval.pk), run_id=approval.run_id
+    ).order_by("pk")
+    first: dict[str, Event] = {}
+    for view in views:
+        first.setdefault(view.actor, view)
+    return list(first.values())

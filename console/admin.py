@@ -16,9 +16,12 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from approvals.access import PEOPLE, ROLES, SERVICE
 from console.models import ApiToken
+from console.notifications.admin import ChannelAdmin
 from console.people.tokens import revoke_tokens, scopes_of
 from traces.admin import ReadOnly
 from traces.recorder import record
+
+__all__ = ["ApiTokenAdmin", "ChannelAdmin", "GroupAdmin", "UserAdmin"]
 
 if TYPE_CHECKING:
     _UserAdmin = BaseUserAdmin[User]

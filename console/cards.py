@@ -97,6 +97,13 @@ class Card:
         """When it expires; None where it never does."""
         return self.approval.expires_at if self.approval.expires_at < self.now + NEVER else None
 
+    @property
+    def due_at(self) -> datetime | None:
+        """By when it should be answered; None where nobody waits for an answer any more, or it ends before."""
+        seconds = settings.DUE_SECONDS.get(self.approval.risk, 0)
+        due_at = self.approval.requested_at + timedelta(seconds=seconds)
+        return due_at if seconds and self.is_pending and due_at < self.approval.expires_at else None
+
     @cached_property
     def why_not(self) -> str:
         """Why this person may not decide; empty where they may."""
@@ -186,7 +193,8 @@ class Card:
     @cached_property
     def stopped(self) -> str:
         """Which agents an emergency stop holds that also holds this; empty where none does."""
-        names = {halt.agent for halt in standing_halts()} & {"", self.approval.agent}
+        tools = {"", self.approval.tool}
+        names = {halt.agent for halt in standing_halts() if halt.tool in tools} & {"", self.approval.agent}
         if not names:
             return ""
         return "All agents are" if "" in names else f"{self.approval.agent} is"

@@ -11,6 +11,7 @@ from collections import deque
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
+from uuid import UUID
 
 import structlog
 from channels.auth import get_user
@@ -26,6 +27,7 @@ from agents.exceptions import MissingRun
 from agents.queries import get_run
 from agents.runtime.drafts import watch
 from approvals.access import PEOPLE, Actor, roles_of
+from console import presence
 from traces.feed import EVERYTHING, run_group
 from traces.models import Event
 
@@ -169,7 +171,44 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
 
 class FeedConsumer(LiveConsumer):
-    """Everything that changes, for the inbox and the lists."""
+    """Everything that changes, for the inbox and the lists.
+
+    A page that has a request open says `looking ID`, again and again, and `looking` when it shows it no more; the other
+    pages hear `presence.changed` of that request.
+    """
+
+    looking: UUID | None = None
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
+    ) -> None:
+        await super().receive(text_data, bytes_data, **kwargs)
+        if text_data == "looking" or (text_data or "").startswith("looking "):
+            try:
+                at = UUID(text_data[8:]) if text_data and text_data[8:] else None
+            except ValueError:
+                return
+            await self._look_at(at)
+
+    async def disconnect(self, code: int) -> None:
+        await self._look_at(None)
+        await super().disconnect(code)
+
+    async def _look_at(self, at: UUID | None) -> None:
+        """Valkey may be away: then nobody sees who looks."""
+        user, before, self.looking = self.scope.get("user"), self.looking, at
+        if not isinstance(user, User) or not user.is_authenticated:
+            return
+        with contextlib.suppress(RedisError, OSError):
+            if before and before != at:
+                await asyncio.to_thread(presence.leave, before, user)
+                await self._say_who_looks(before)
+            if at and await asyncio.to_thread(presence.look, at, user):
+                await self._say_who_looks(at)
+
+    async def _say_who_looks(self, approval_id: UUID) -> None:
+        event = {"id": 0, "name": presence.CHANGED, "object_id": str(approval_id), "run_id": None}
+        await self.channel_layer.group_send(EVERYTHING, {"type": "feed.events", "events": [event]})
 
     def concerns(self, event: dict[str, Any]) -> bool:
         return True

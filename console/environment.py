@@ -5,6 +5,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -96,6 +97,48 @@ def _make_secret(path: Path) -> None:
     except FileExistsError:
         pass  # another process was first: its key is the key
     draft.unlink()
+
+
+def email(url: str) -> dict[str, object]:
+    """Django's settings for `EMAIL_URL`: `smtp://NAME:PASSWORD@HOST:PORT?from=ADDRESS`, or `smtps://`; empty: no e-mail.
+
+    `smtp` uses STARTTLS where a name is given, since a password goes nowhere in the clear; `?tls=no` says otherwise.
+    Raises ImproperlyConfigured.
+    """
+    if not url:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ImproperlyConfigured(
+            "EMAIL_URL: write smtp://NAME:PASSWORD@HOST:PORT?from=ADDRESS, or smtps://."
+        )
+    tls = query.get("tls", "yes" if parts.username else "no") == "yes"
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if parts.scheme == "smtps" else 587 if parts.username else 25),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_USE_TLS": parts.scheme == "smtp" and tls,
+        "EMAIL_TIMEOUT": 10,
+        "DEFAULT_FROM_EMAIL": query.get("from", f"gatehouse@{parts.hostname}"),
+    }
+
+
+def due_seconds(value: str) -> dict[str, int]:
+    """After how long a request of each risk should be answered, from such as `high=15,medium=60,low=240` (min)."""
+    try:
+        pairs = [part.split("=") for part in value.split(",") if part.strip()]
+        minutes = {name.strip(): int(number) for name, number in pairs}
+    except ValueError as error:
+        raise ImproperlyConfigured("GATEHOUSE_DUE_MINUTES: write high=15,medium=60,low=240.") from error
+    if unknown := sorted(minutes.keys() - {"high", "medium", "low"}):
+        raise ImproperlyConfigured(
+            f"GATEHOUSE_DUE_MINUTES: {unknown[0]!r} is no risk; use high, medium, low."
+        )
+    return {risk: 60 * number for risk, number in minutes.items()}
 
 
 def model_endpoints() -> dict[str, dict[str, str]]:

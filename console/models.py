@@ -3,6 +3,10 @@
 from django.conf import settings
 from django.db import models
 
+from console.notifications.models import Channel, Notice, Profile, ReadUntil
+
+__all__ = ["ApiToken", "Channel", "IdempotencyRecord", "Notice", "Profile", "ReadUntil", "SigningKey"]
+
 
 class ApiToken(models.Model):
     """A bearer token. Only its SHA-256 is kept; the token itself was shown once, when it was made."""

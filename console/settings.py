@@ -160,6 +160,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},
     },
+    "tell": {"task": "console.tell", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
+    "escalate": {"task": "console.escalate", "schedule": 10.0, "options": {"expires": 10.0}},
     "seal": {"task": "console.seal_events", "schedule": SEAL_SECONDS, "options": {"expires": SEAL_SECONDS}},
     "verify": {"task": "console.verify_audit", "schedule": 24 * 3600.0, "options": {"expires": 3600.0}},
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
@@ -182,6 +184,13 @@ APPROVAL_SECONDS = 24 * 3600
 SINGLE_OPERATOR = os.environ.get("GATEHOUSE_SINGLE_OPERATOR", "") == "1"
 # Requests that one API token may make within a minute.
 API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
+# Word by e-mail; without it people are told by their other channels.
+EMAIL_URL = os.environ.get("EMAIL_URL", "")
+vars().update(environment.email(EMAIL_URL))
+# Whether whoever pressed an emergency stop must have somebody else lift it.
+HALT_FOUR_EYES = os.environ.get("GATEHOUSE_HALT_FOUR_EYES") == "1"
+# By risk: within how many seconds a request should be answered. Nothing is denied then; its card says so.
+DUE_SECONDS = environment.due_seconds(os.environ.get("GATEHOUSE_DUE_MINUTES", "high=15,medium=60,low=240"))
 # Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.
 EGRESS = environment.listed("GATEHOUSE_EGRESS", ["https://*"])
 

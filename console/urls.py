@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import audit, breaker, grants, rules, undoing
+from console.views import audit, breaker, care, grants, me, rules, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
 from console.views.decision import decision, edit, preview, recall
@@ -34,6 +34,24 @@ urlpatterns = [
     path("inbox/<uuid:approval_id>/changed", changed),
     path("inbox/<uuid:approval_id>/stopped", stopped),
     path("inbox/<uuid:approval_id>/edit", edit),
+    path("inbox/<uuid:approval_id>/looking", care.looking),
+    path("inbox/<uuid:approval_id>/held", care.held),
+    path("inbox/<uuid:approval_id>/timeline", care.timeline),
+    path("inbox/<uuid:approval_id>/take", care.take),
+    path("inbox/<uuid:approval_id>/release", care.release),
+    path("inbox/<uuid:approval_id>/give", care.give),
+    path("inbox/<uuid:approval_id>/watch", care.watch),
+    path("inbox/<uuid:approval_id>/comment", care.comment),
+    path("me", me.me, name="me"),
+    path("me/settings", me.settings_of_person),
+    path("me/channels", me.add_channel),
+    path("me/channels/<int:channel_id>", me.change_channel),
+    path("me/channels/<int:channel_id>/test", me.test_channel),
+    path("me/channels/<int:channel_id>/delete", me.delete_channel),
+    path("me/duty", me.add_duty),
+    path("me/duty/<int:duty_id>/delete", me.delete_duty),
+    path("me/away", me.begin_delegation),
+    path("me/away/<int:delegation_id>/end", me.end_delegation),
     path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
     path("inbox/<uuid:approval_id>/receipt.json", audit.receipt, name="receipt"),

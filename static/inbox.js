@@ -61,7 +61,7 @@ document.addEventListener("keydown", (event) => {
     else back();
     return;
   }
-  if (typing(event.target)) return;
+  if (typing(event.target) || document.documentElement.dataset.keys === "off") return;
   const action = {
     j: () => move(1),
     k: () => move(-1),
@@ -104,6 +104,28 @@ document.addEventListener("htmx:after:swap", (event) => {
   start?.focus({ preventScroll: true });
   if (!start?.matches(".form-control")) find(".pane-side").scrollIntoView({ block: "start" });
 });
+
+// A request that was not there before is heard, where the person wants that. A browser allows it once the page was used.
+let known = new Set(rows().map((row) => row.getAttribute("href")));
+document.addEventListener("htmx:after:swap", () => {
+  const now = rows().map((row) => row.getAttribute("href"));
+  const arrived = now.some((href) => !known.has(href));
+  known = new Set(now);
+  if (arrived && document.documentElement.dataset.sound === "on") sound();
+});
+
+function sound() {
+  const audio = new AudioContext();
+  const tone = audio.createOscillator();
+  const volume = audio.createGain();
+  tone.frequency.value = 660;
+  volume.gain.setValueAtTime(0.08, audio.currentTime);
+  volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + 0.4);
+  tone.connect(volume).connect(audio.destination);
+  tone.start();
+  tone.stop(audio.currentTime + 0.4);
+  tone.onended = () => audio.close();
+}
 
 enhance();
 markOpenRow();

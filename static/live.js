@@ -6,6 +6,7 @@
 // A message {event: "approval.requested", object_id, run_id} has the topics "approval", "approval:OBJECT_ID" and
 // "run:RUN_ID"; the topic "any" hears everything. After a reconnect, and every 30 s, everything refetches, so that
 // nothing is missed. The page says "Live" only while the socket answers its pings and the last refetch succeeded.
+// The page says which request it has open, so that others see who looks at it.
 // `gatehouse:changed` on the body tells other scripts the same (detail: {topics} or {all: true}).
 
 const GATHER_MS = 100; // changes come in bursts: refetch once for all of them
@@ -16,6 +17,7 @@ const PONG_MS = 10_000;
 const REFETCH_MS = 5000; // after a refetch that failed
 const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
 const CATCH_UP = new Set(["feed.opened", "feed.missed"]);
+const URGENT = "halt"; // told without waiting for others
 const FIRST_REFUSAL = 4000; // close codes from here on: this person may not listen (any more)
 
 let pending = new Set();
@@ -52,6 +54,10 @@ function flush() {
 function changed(topics) {
   if (topics) topics.forEach((topic) => pending.add(topic));
   else everything = true;
+  if (topics?.includes(URGENT)) {
+    clearTimeout(timer);
+    timer = setTimeout(flush, 0);
+  }
   timer ??= setTimeout(flush, Math.max(GATHER_MS, lastFlush + PACE_MS - Date.now()));
 }
 
@@ -83,11 +89,23 @@ function fetched({ sourceElement }, succeeded) {
   show();
 }
 
+let socketNow = null;
+let lookingAt = "";
+
+function sayWhatIsOpen(always) {
+  const card = document.querySelector("#card[data-pending]");
+  const open = (!document.hidden && card?.dataset.id) || "";
+  if (!isOpen || (open === lookingAt && !(always && open))) return;
+  lookingAt = open;
+  socketNow.send(`looking ${open}`.trim());
+}
+
 // A connection can be gone for minutes before the browser notices: what doesn't answer is given up.
 function keepAsking(socket, lose) {
   let deadline = null;
   const timer = setInterval(() => {
     socket.send("ping");
+    sayWhatIsOpen(true);
     deadline ??= setTimeout(lose, PONG_MS);
   }, PING_MS);
   socket.addEventListener("message", () => {
@@ -121,6 +139,9 @@ function connect() {
   const onOpen = () => {
     stopAsking = keepAsking(socket, lose);
     isOpen = true;
+    socketNow = socket;
+    lookingAt = "";
+    sayWhatIsOpen(true);
     failures = 0;
     heard();
     show();
@@ -147,5 +168,7 @@ if (document.getElementById("connection")) {
   }, POLL_MS);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) changed(null);
+    sayWhatIsOpen(false);
   });
+  document.addEventListener("htmx:after:swap", () => sayWhatIsOpen(false));
 }

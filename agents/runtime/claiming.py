@@ -55,7 +55,12 @@ def claim(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         _turn_down(stretch, call, tool, objection, now)
         return False
     with entry(
-        stretch.run, "claim", now=now, alone=True, conditions=holding(stretch, terms), work_ms=stretch.lap()
+        stretch.run,
+        "claim",
+        now=now,
+        alone=True,
+        conditions=holding(stretch, tool.name, terms),
+        work_ms=stretch.lap(),
     ):
         mark(stretch, call, now)
     return True
@@ -81,7 +86,7 @@ def mark(stretch: Stretch, call: ToolCall, now: datetime) -> None:
     )
 
 
-def holding(stretch: Stretch, terms: Terms) -> list[Condition]:
+def holding(stretch: Stretch, tool: str, terms: Terms) -> list[Condition]:
     """What must hold in the statement that claims: it was looked at before, and may have changed since."""
     run = stretch.run
     conditions = [
@@ -90,7 +95,7 @@ def holding(stretch: Stretch, terms: Terms) -> list[Condition]:
             "(SELECT live_version_id FROM agents_agent WHERE id = %s) IS NOT DISTINCT FROM %s::bigint",
             (run.version.agent_id, run.live_version_id),
         ),
-        Condition(NOT_HALTED, (stretch.agent,)),
+        Condition(NOT_HALTED, (stretch.agent, tool)),
     ]
     if terms.approval is not None:
         conditions.append(

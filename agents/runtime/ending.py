@@ -28,6 +28,7 @@ from traces.recorder import end_span, record, write_spans
 from traces.statement import Condition
 
 FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
+STOPPED_SECONDS = 15  # until a run looks again whether its tool is still stopped
 SOON = 10  # s; a worker keeps the message of a retry for so long, later ones are found by the sweeper
 
 
@@ -150,9 +151,16 @@ def _later(
 def retry_calls(stretch: Stretch) -> None:
     """Let go of the run until the first of its calls that are to be tried again is due."""
     now = timezone.now()
-    due = [call.retry_at for call in stretch.calls if call.status == CallStatus.APPROVED and call.retry_at]
+    approved = [call for call in stretch.calls if call.status == CallStatus.APPROVED]
+    stopped = sorted({call.tool for call in approved} & stretch.stopped_tools)
+    due = [call.retry_at for call in approved if call.retry_at and call.tool not in stopped]
+    if stopped:
+        due.append(now + timedelta(seconds=STOPPED_SECONDS))
     delay = max(0.0, (min(due, default=now) - now).total_seconds())
-    _later(stretch, delay, f"A tool is tried again in {delay:.0f} s.", "run.retried")
+    reason = f"A tool is tried again in {delay:.0f} s."
+    if stopped:
+        reason = f"An emergency stop holds {', '.join(stopped)}."
+    _later(stretch, delay, reason, "run.retried")
     wake(stretch.run.pk, delay=delay)
 
 

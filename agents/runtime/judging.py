@@ -55,7 +55,7 @@ def judge_all(stretch: Stretch) -> None:
         now=now,
         alone=True,
         later=first is None,
-        conditions=holding(stretch, _terms(first, judged)) if first else (),
+        conditions=holding(stretch, first.tool, _terms(first, judged)) if first else (),
         work_ms=stretch.lap(),
     ):
         for call, judgement in judged:

@@ -59,7 +59,7 @@ def sweep(*, now: datetime, limit: int = 500) -> int:
     expire_due(now=now)
     release_due(now=now)
     sessions.sweep(limit=limit)
-    halted = set(standing_halts().values_list("agent", flat=True))
+    halted = set(standing_halts().filter(tool="").values_list("agent", flat=True))
     frozen = Q() if "" in halted else Q(version__agent__name__in=halted)
     idle = Q(lease_until=None) | Q(lease_until__lt=now)
     stranded = Q(status=RunStatus.RUNNING) | Q(status=RunStatus.QUEUED, wake_at=None)

@@ -66,7 +66,7 @@ def _store(
         "settle",
         now=now,
         alone=True,
-        conditions=holding(stretch, terms) if claimed else (),
+        conditions=holding(stretch, call.tool, terms) if claimed else (),
         work_ms=stretch.lap(),
     ):
         move_call(call, status, **changes)

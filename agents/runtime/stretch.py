@@ -29,7 +29,7 @@ from agents.states import CallStatus
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
 from approvals.exceptions import Halted
-from approvals.halts import require_running
+from approvals.halts import require_running, stopped_tools
 from approvals.models import Approval, Decision, Kind
 from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus
@@ -59,6 +59,7 @@ class Stretch:
     steerings: list[Steering] = field(default_factory=list)  # of its plan, not taken in yet
     above: tuple[str, ...] = ()  # agents of the runs that it works for
     halted: str = ""
+    stopped_tools: frozenset[str] = frozenset()  # by an emergency stop of theirs
     broken: str = ""  # why the run can't go on at all
     # By role, instructions and tools: the span of the latest prompt, and its messages.
     prompts: dict[Any, tuple[str, tuple[Message, ...]]] = field(default_factory=dict)
@@ -116,8 +117,9 @@ class Stretch:
 
     def refresh(self) -> None:
         """Read what others may have changed and the last write did not tell: stops, and decisions of people."""
-        self.halted = ""
+        self.halted, self.stopped_tools = "", frozenset()
         if self.run.halted or self.above:
+            self.stopped_tools = stopped_tools(self.agent, *self.above)
             try:
                 for agent in (self.agent, *self.above):
                     require_running(agent)
@@ -239,10 +241,14 @@ class Stretch:
         return check_answer(self.run, self.config, self.tools, self.steps, self.calls)
 
     def later(self) -> set[UUID]:
-        """The approved calls that are to be tried again, and not yet."""
+        """The approved calls that are to be tried again, and not yet; and those whose tool is stopped."""
         now = timezone.now()
         approved = (call for call in self.calls if call.status == CallStatus.APPROVED)
-        return {call.pk for call in approved if call.retry_at and call.retry_at > now}
+        return {
+            call.pk
+            for call in approved
+            if (call.retry_at and call.retry_at > now) or call.tool in self.stopped_tools
+        }
 
     def call(self, call_id: UUID) -> ToolCall:
         return next(call for call in self.calls if call.pk == call_id)

@@ -14,10 +14,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
+from approvals.attention.models import DutyHours
+from approvals.halts import may_lift as halts_may_lift
 from approvals.models import Halt
 from approvals.queries import pending_queue, standing_halts
 from console.cards import NEVER
 from console.characters import reveal
+from console.models import Notice, Profile
+from console.notifications.models import Topic
+from console.people.forms import WEEKDAYS
+from console.people.profile import profile_of
 from traces.alerts.breakers import standing
 from traces.models import Breaker
 
@@ -129,6 +135,31 @@ def countdown(moment: datetime, length: str = "") -> SafeString:
 def exact(moment: datetime) -> str:
     """A moment to the second, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@register.filter
+def duty_words(row: DutyHours) -> str:
+    """Hours of duty as a person says them."""
+    days = ", ".join(name for day, name in WEEKDAYS if day in row.weekdays)
+    return f"{days} {row}"
+
+
+@register.filter
+def topic_words(notice: Notice) -> str:
+    """What a notice was about."""
+    return str(Topic(notice.topic).label) if notice.topic else "a test"
+
+
+@register.simple_tag
+def wishes(user: User | AnonymousUser) -> Profile:
+    """How this person wants the console to behave."""
+    return profile_of(user)
+
+
+@register.simple_tag
+def may_lift(halt: Halt, user: User) -> bool:
+    """Whether this person may lift that emergency stop."""
+    return halts_may_lift(halt, Actor(user))
 
 
 @register.simple_tag

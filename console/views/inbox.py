@@ -13,6 +13,7 @@ from approvals.exceptions import Missing
 from approvals.models import Approval
 from approvals.queries import pending_queue
 from approvals.viewing import note_view
+from console.around import around
 from console.cards import REJECTIONS, Card
 from console.htmx import render_page
 from console.people.entry import actor_of, people_only
@@ -97,15 +98,26 @@ def queue_context(actor: Actor, current: Approval | None = None) -> dict[str, An
     """What the queue shows."""
     waiting = pending_queue(actor)
     count = waiting.count()
-    return {"queue": waiting[:SHOWN], "waiting": count, "hidden": max(count - SHOWN, 0), "current": current}
+    return {
+        "queue": waiting.select_related("care__holder")[:SHOWN],
+        "waiting": count,
+        "hidden": max(count - SHOWN, 0),
+        "current": current,
+    }
 
 
 def card_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:
     """What one request shows. `chosen`: the person asked for this one, so that a phone shows it instead of the list."""
-    card = Card(approval, actor, timezone.now()) if approval else None
-    if approval is not None:
-        note_view(approval, actor=actor)
-    return {"card": card, "chosen": chosen, "rejections": REJECTIONS, "times": TIMES}
+    if approval is None:
+        return {"card": None, "chosen": chosen}
+    note_view(approval, actor=actor)
+    shown = {
+        "card": Card(approval, actor, timezone.now()),
+        "chosen": chosen,
+        "rejections": REJECTIONS,
+        "times": TIMES,
+    }
+    return shown | around(approval, actor)
 
 
 def page_context(actor: Actor, approval: Approval | None, *, chosen: bool = False) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Installation:
         ours = {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "SECRET_KEY"}
         self.env = {name: value for name, value in os.environ.items() if name not in ours}
         self.env["GATEHOUSE_HOME"] = str(home)
+        self.receiver_port = free_port()  # where a journey may listen for what people are told
+        self.env["GATEHOUSE_EGRESS"] = f"https://*,http://127.0.0.1:{self.receiver_port}"
 
     def start(self) -> None:
         """Start everything; return once it answers."""

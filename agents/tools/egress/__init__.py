@@ -1,7 +1,7 @@
 """Egress: which places tools may reach, and HTTP clients that can reach no other."""
 
-from agents.tools.egress.clients import CONNECT_SECONDS, Resolver, async_client, client, send
-from agents.tools.egress.rules import EgressRefused, require
+from agents.tools.egress.clients import CONNECT_SECONDS, Resolver, async_client, client, resolve, send
+from agents.tools.egress.rules import EgressRefused, require, require_address
 from agents.tools.egress.streams import MAX_BYTES, Unread
 
 __all__ = [
@@ -13,5 +13,7 @@ __all__ = [
     "async_client",
     "client",
     "require",
+    "require_address",
+    "resolve",
     "send",
 ]

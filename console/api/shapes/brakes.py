@@ -12,6 +12,9 @@ class HaltIn(Body):
     """An emergency stop."""
 
     agent: str = Field(default="", max_length=64, pattern=r"^[a-z0-9_-]*$", description="Empty: all agents.")
+    tool: str = Field(
+        default="", max_length=128, description="Only the calls of this tool; empty: all that it does."
+    )
     reason: str = Field(default="", max_length=2000)
 
 
@@ -19,6 +22,7 @@ class HaltOut(Schema):
     """An emergency stop that stands."""
 
     agent: str
+    tool: str
     reason: str
     halted_by: str
     halted_at: datetime

@@ -11,10 +11,11 @@ from agents.exceptions import BadInput, UnknownAgent, WrongState
 from agents.models import AgentVersion, Run
 from agents.providers.base import FailureKind, Finish, ModelFailure, ModelResponse, Usage
 from agents.providers.scripted import answer, call, say, together
+from agents.runtime import claiming, settling
 from agents.runtime.recovery import sweep
 from agents.runtime.stretch import MAX_ATTEMPTS
 from agents.runtime.versions import version_of
-from approvals.exceptions import AlreadyResolved, Invalid
+from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed
 from approvals.halts import halt, lift_halt
 from tests import tools, world
 from tests.integration.agents.conftest import Play
@@ -176,6 +177,62 @@ def test_a_halt_freezes_what_was_approved_until_it_is_lifted(play: Play) -> None
     assert sweep(now=timezone.now()) == 1
     assert world.carry_on(run).status == "completed"
     assert len(tools.effects()) == 1
+
+
+@pytest.mark.req("APR-11")
+@pytest.mark.parametrize("agent", ["", "teller"])
+def test_a_stopped_tool_holds_back_its_calls_alone(play: Play, agent: str) -> None:
+    play(
+        [together(call("pay", account="acme", amount=40), call("add_note", text="We owe it.")), say("Paid.")]
+    )
+    world.publish_agent(policy=[{"effect": "reversible", "then": "allow"}])
+    ana, now = world.operator(), timezone.now()
+    halt(actor=ana, agent=agent, tool="pay", reason="odd payments", now=now)
+    run = world.carry_on(world.start())
+    assert ("add_note", "succeeded") in world.calls(run)
+    request = world.pending(run)
+    decide(approval_id=request.pk, actor=ana, decision="approve", digest=request.digest)
+    run = world.carry_on(run)
+    assert (run.status, run.reason) == ("waiting_retry", "An emergency stop holds pay.")
+    assert ("pay", "approved") in world.calls(run)
+    lift_halt(actor=ana, agent=agent, tool="pay", now=timezone.now())
+    Run.objects.filter(pk=run.pk).update(wake_at=timezone.now())
+    assert world.carry_on(run).status == "completed"
+    assert sum("pay" in effect for effect in tools.effects()) == 1
+
+
+@pytest.mark.req("APR-11")
+def test_the_statement_that_claims_sees_a_tool_that_is_stopped_meanwhile(
+    play: Play, monkeypatch: Any
+) -> None:
+    play([call("pay", account="acme", amount=40), say("Paid.")])
+    world.publish_agent()
+    run = world.carry_on(world.start())
+    request, ana = world.pending(run), world.operator()
+    decide(approval_id=request.pk, actor=ana, decision="approve", digest=request.digest)
+    look = claiming.objection_to
+
+    def press(*arguments: Any) -> Any:
+        halt(actor=ana, tool="pay", reason="odd payments", now=timezone.now())
+        return look(*arguments)
+
+    monkeypatch.setattr(settling, "objection_to", press)
+    run = world.carry_on(run)
+    assert run.status == "waiting_retry"
+    assert tools.effects() == []
+
+
+@pytest.mark.req("APR-11")
+def test_with_four_eyes_somebody_else_must_lift(settings: Any) -> None:
+    settings.HALT_FOUR_EYES = True
+    ana, ben, now = world.operator("ana"), world.operator("ben"), timezone.now()
+    halt(actor=ana, agent="teller", now=now)
+    with pytest.raises(NotAllowed, match="somebody else must lift it"):
+        lift_halt(actor=ana, agent="teller", now=now)
+    lift_halt(actor=ben, agent="teller", now=now)
+    halt(actor=ana, now=now)
+    settings.SINGLE_OPERATOR = True
+    lift_halt(actor=ana, now=now)
 
 
 @pytest.mark.req("RUN-8")

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from console import consumers
+from console import consumers, presence
 from console.asgi import application
 from tests import world
 from tests.sockets import Socket
@@ -25,6 +25,7 @@ from traces.recorder import record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ORIGIN = b"http://localhost:8000"
+OBJECT = "00000000-0000-7000-8000-000000000001"
 
 
 @pytest.fixture(autouse=True)
@@ -304,3 +305,33 @@ def test_without_a_layer_the_socket_is_closed_so_that_the_page_tries_again(
 
     with override_settings(CHANNEL_LAYERS={"default": layer}):
         run_async(test)
+
+
+@pytest.mark.req("APR-7")
+def test_others_see_at_once_who_looks_at_a_request_and_that_they_left() -> None:
+    ana, ben = (cookie_of(world.person(name, "operator")) for name in ("ana", "ben"))
+    where = UUID(OBJECT)
+
+    async def told(opened: Socket) -> None:
+        message = await opened.next_message()
+        assert (message["event"], message["object_id"]) == ("presence.changed", OBJECT)
+
+    async def test() -> None:
+        async with listening("/ws/feed", ben) as watcher:
+            looker = socket("/ws/feed", ana)
+            await looker.connect()
+            assert (await looker.next_message())["event"] == "feed.opened"
+            await looker.send(f"looking {OBJECT}")
+            await told(watcher)
+            assert await asyncio.to_thread(presence.lookers, where) == ["ana"]
+            await looker.send("looking not-an-id")
+            await looker.send("looking")
+            await told(watcher)
+            assert await asyncio.to_thread(presence.lookers, where) == []
+            await looker.send(f"looking {OBJECT}")
+            await told(watcher)
+            await looker.disconnect()
+            await told(watcher)
+            assert await asyncio.to_thread(presence.lookers, where) == []
+
+    run_async(test)
