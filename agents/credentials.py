@@ -1,6 +1,7 @@
 """Credentials of tools: set by admins, read only where a call is about to be sent."""
 
 import base64
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -124,7 +125,12 @@ def keep(
 
 def _parts(secret: Secret) -> list[str]:
     """The secret as it may come back: itself, encoded, or the password alone."""
-    parts = [secret.value, base64.b64encode(secret.value.encode()).decode(), quote(secret.value, safe="")]
+    quoted = json.dumps(secret.value)[1:-1]
+    parts = [
+        *(secret.value, quoted, quoted.replace("/", r"\/")),
+        base64.b64encode(secret.value.encode()).decode(),
+        quote(secret.value, safe=""),
+    ]
     if secret.kind == Kind.BASIC:
         parts.append(secret.value.partition(":")[2])
     return [part for part in parts if len(part) >= 4]

@@ -5,11 +5,12 @@ people without holding anything, and survives any crash.
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from agents.exceptions import WrongState
@@ -27,6 +28,8 @@ from traces.statement import Statement
 from traces.storable import storable
 
 KEYS = UUID("6f6a1c1e-2b0a-4d52-9d0e-6c1f0f3f7d11")  # under which the keys of callers become ids of runs
+LOCK = 0x63616C6C  # the class of Postgres' advisory locks by which one call of a user is stored at a time
+TOOL_CHARS = 128  # of a name that somebody asks for
 UNHEARD = timedelta(hours=1)  # for so long a result that nobody fetched is given to who asks the same again
 
 
@@ -50,16 +53,17 @@ def call_tool(
     is under way, or whose result nobody has fetched, is the same call. Raises WrongState for a key of another call.
     """
     now = timezone.now()
-    tools = tools_of(version.parsed)
+    tools, tool = tools_of(version.parsed), tool[:TOOL_CHARS]
     arguments, subject = storable(arguments), storable(subject or {})
-    if earlier := _asked_before(version, tools.get(tool), tool, arguments, actor, key, now=now):
+    known = tools.get(tool)
+    asked_before = partial(_asked_before, version, known, tool, arguments, actor, key, now=now)
+    if earlier := asked_before():
         return earlier
     run = Run(version=version, input="", subject=subject, created_at=now, started_by=actor.user)
     if key:
         run.pk = _id_of(version, actor.user, key)
     run.taint_sources = [] if trusted else [via or "input"]
     run.metadata = {**storable(metadata or {}), **({"via": via} if via else {})}
-    known = tools.get(tool)
     run.input = known.in_words(arguments) if known else f"Call {tool}"
     step = Step(
         run=run, seq=1, kind=StepKind.CALL, payload={"text": reason, "via": via, "calls": 1}, created_at=now
@@ -75,9 +79,14 @@ def call_tool(
         created_at=now,
     )
     try:
-        _store(run, step, call, actor, now)
+        with transaction.atomic():
+            if not key and known is not None and known.effect != Effect.READ:
+                _wait_for_others(actor.user)
+                if earlier := asked_before():  # at the same moment
+                    return earlier
+            _store(run, step, call, actor, now)
     except IntegrityError:  # the same key at the same moment
-        if earlier := _asked_before(version, known, tool, arguments, actor, key, now=now):
+        if earlier := asked_before():
             return earlier
         raise
     config = version.parsed
@@ -115,7 +124,7 @@ def _asked_before(
             call = call_of(run)
             if (call.tool, call.proposed_arguments) != (name, arguments):
                 raise WrongState(
-                    f"The key {key!r} stands for another call, of {call.tool}: choose a new one."
+                    f"The key {key[:80]!r} stands for another call, of {call.tool}: choose a new one."
                 )
         return run
     if tool is None or tool.effect == Effect.READ:
@@ -139,7 +148,12 @@ def _is_worth_telling(call: ToolCall) -> bool:
     return call.status in ("succeeded", "reconciled", "denied", "unknown")
 
 
-@transaction.atomic
+def _wait_for_others(user: User) -> None:
+    """Until the transaction ends, no other call with an effect of this user is stored."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, user.pk])
+
+
 def _store(run: Run, step: Step, call: ToolCall, actor: Actor, now: datetime) -> None:
     leases.hold(run, now=now)
     agent = run.version.agent.name

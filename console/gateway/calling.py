@@ -26,7 +26,6 @@ from console.gateway.threads import in_thread
 
 WAIT_SECONDS, MAX_WAIT = 50.0, 3600.0  # most clients give up after 60 s without progress
 PROGRESS_SECONDS = 5.0
-KEY_CHARS = 200
 
 Report = Callable[[float, float | None, str | None], Awaitable[None]]
 
@@ -48,8 +47,8 @@ class Asked:
             wait = float(preferred[1]) if preferred else WAIT_SECONDS
         subject = meta.get("gatehouse/subject")
         return cls(
-            wait=min(max(float(wait), 0.0), MAX_WAIT),
-            key=str(meta.get("gatehouse/idempotencyKey") or "")[:KEY_CHARS],
+            wait=float(min(max(wait, 0), MAX_WAIT)),
+            key=str(meta.get("gatehouse/idempotencyKey") or ""),
             reason=str(meta.get("gatehouse/reason") or "")[:2000],
             subject=subject if isinstance(subject, dict) else None,
         )

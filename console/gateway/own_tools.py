@@ -24,6 +24,7 @@ from approvals.states import ApprovalStatus
 from console.api.runs import shape_run
 from console.api.shapes import ApprovalIn, RunIn
 from console.api.waiting import MAX_WAIT, wait_until
+from console.callbacks.address import check_address
 from console.gateway.answers import about_approval, answer, refused, told
 from console.gateway.caller import Caller
 from console.gateway.threads import in_thread
@@ -57,6 +58,8 @@ async def request_approval(caller: Caller, wanted: ApprovalIn) -> CallToolResult
 
     def ask() -> dict[str, Any]:
         require_any(caller.actor, DOERS, to="ask for approval")
+        if wanted.callback_url:
+            check_address(wanted.callback_url)
         values = wanted.model_dump()
         values["expires_in"] = values["expires_in"] or settings.APPROVAL_SECONDS
         return _shape(ask_for_program(actor=caller.actor, now=timezone.now(), **values))

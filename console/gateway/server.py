@@ -20,6 +20,7 @@ from console.gateway import calling, own_tools
 from console.gateway.answers import refused
 from console.gateway.caller import STATE, Caller
 from console.gateway.threads import in_thread
+from traces.storable import storable
 
 INSTRUCTIONS = """
 Every call passes a gate. Reads mostly run at once; what changes the world may wait for a person. While it waits you
@@ -36,8 +37,10 @@ async def list_tools(
     """The tools that the caller was granted, and the gateway's own."""
     caller = _caller(context)
     granted = await in_thread(caller.tools)
-    listed = [*own_tools.listed(caller), *(_listed(tool) for tool in granted.values())]
-    start = int(params.cursor) if params and params.cursor and params.cursor.isdigit() else 0
+    # A server must not speak in the name of the gateway's own tools.
+    others = (_listed(tool) for name, tool in granted.items() if name not in own_tools.NAMES)
+    listed = [*own_tools.listed(caller), *others]
+    start = int(params.cursor) if params and params.cursor and params.cursor.isdecimal() else 0
     following = str(start + PAGE) if len(listed) > start + PAGE else None
     return ListToolsResult(tools=listed[start : start + PAGE], next_cursor=following)
 
@@ -45,22 +48,22 @@ async def list_tools(
 async def call_tool(context: ServerRequestContext[Any, Any], params: CallToolRequestParams) -> CallToolResult:
     """Carry out one call, or tell what it waits for."""
     caller = _caller(context)
-    arguments = params.arguments or {}
-    if params.name in own_tools.NAMES:
-        return await own_tools.call(caller, params.name, arguments)
+    name, arguments = storable(params.name), storable(params.arguments or {})
+    if name in own_tools.NAMES:
+        return await own_tools.call(caller, name, arguments)
     if not caller.agent:
         return refused(
-            f"There is no tool {params.name!r}: this token is bound to no agent, and was granted none. "
+            f"There is no tool {name!r}: this token is bound to no agent, and was granted none. "
             f"Its tools: {', '.join(sorted(own_tools.NAMES))}."
         )
     return await calling.call(
-        caller, params.name, arguments, asked=_asked(context), report=context.session.report_progress
+        caller, name, arguments, asked=_asked(context), report=context.session.report_progress
     )
 
 
 def _asked(context: ServerRequestContext[Any, Any]) -> calling.Asked:
     """What the caller wants of this call: how long to wait, and its key."""
-    meta: Mapping[str, Any] = context.meta or {}
+    meta: Mapping[str, Any] = storable(context.meta or {})
     prefer = context.request.headers.get("prefer", "") if context.request is not None else ""
     return calling.Asked.of(meta, prefer)
 

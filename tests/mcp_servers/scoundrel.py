@@ -42,6 +42,7 @@ def tools(cursor: str) -> dict[str, Any]:
                 tool("fine.tool"),
                 tool("fine_tool"),
                 tool("x" * 300),
+                tool("nul\x00"),
                 {**tool("elsewhere"), "inputSchema": elsewhere},
                 tool("ünïcode 工具"),
                 tool("twice"),

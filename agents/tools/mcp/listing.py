@@ -20,6 +20,7 @@ from agents.tools.mcp.reach import place_of
 from agents.tools.mcp.schemas import require_plain
 from approvals.digest import digest_of
 from approvals.exceptions import Invalid
+from traces.storable import storable
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +81,8 @@ def _trouble(definition: pins.Definition) -> str:
     """Why nobody can be offered this tool; empty: there is no reason."""
     if not 0 < len(definition.name) <= NAME_MAX:
         return f"its name has {len(definition.name)} characters"
+    if storable(definition.name) != definition.name:
+        return "its name has characters that can't be stored"
     if len(definition.description) > DESCRIPTION_MAX:
         return f"its description has {len(definition.description):,} characters"
     try:

@@ -111,9 +111,9 @@ def _objection(spec: OpenApi, hints: dict[str, Any]) -> str:
     except egress.EgressRefused as refused:
         return f"{title}: {refused}"
     has_secret = spec.credential or any(isinstance(value, CredentialRef) for value in spec.headers.values())
-    if has_secret and not spec.server and place.host != httpx2.URL(spec.url).host:
+    if has_secret and not spec.server and place != egress.place_of(spec.url):
         return (
-            f"{title} is at {place}, as the document says, which is another host than its own."
+            f"{title} is at {place}, as the document says, which is another place than its own."
             f" Write server: {hints['server']} if the credential may be sent there."
         )
     return ""

@@ -13,6 +13,7 @@ from agents.tools.openapi.document import Document
 from agents.tools.openapi.schemas import Schemas
 from agents.tools.pins import Definition
 from agents.tools.soundness import require_sound
+from traces.storable import storable
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 DESCRIPTION_CHARS = 1000
@@ -190,7 +191,7 @@ def _server(document: Document, operation: dict[str, Any], item: dict[str, Any])
 def _name(operation: dict[str, Any], method: str, path: str) -> str:
     name = operation.get("operationId")
     if isinstance(name, str) and name.strip():
-        return name.strip()[:200]
+        return str(storable(name)).strip()[:200]
     return f"{method}_{re.sub(r'[^A-Za-z0-9]+', '_', path).strip('_')}"[:200]
 
 

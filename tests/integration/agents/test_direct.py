@@ -14,6 +14,7 @@ from agents.models import AgentVersion, Run, ToolCall
 from agents.runtime.loop import advance
 from approvals.models import Approval
 from tests import world
+from tests.racing import at_once
 from traces.models import Event, Span
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("APR-10")]
@@ -156,3 +157,15 @@ def test_a_call_whose_process_died_is_found_by_a_worker(
     advance(run.pk)
 
     assert Run.objects.get(pk=run.pk).status == "completed"
+
+
+def test_the_same_call_asked_for_many_times_at_once_is_one(version: AgentVersion) -> None:
+    world.operator("robot")
+    acts = [lambda: call(version, "pay", account="acme", amount=5).pk] * 6
+
+    assert len(set(at_once(*acts))) == 1
+    assert Approval.objects.count() == 1
+
+
+def test_a_name_longer_than_any_tool_has_is_refused(version: AgentVersion) -> None:
+    assert call_of(call(version, "x" * 5000)).status == "refused"

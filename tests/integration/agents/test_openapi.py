@@ -441,15 +441,18 @@ def test_a_changed_operation_is_suspended_until_an_admin_has_looked(zoo: Zoo) ->
 
 
 @pytest.mark.req("OPS-4")
-def test_a_document_sends_a_credential_to_no_host_of_its_own_choice(zoo: Zoo, settings: Any) -> None:
+@pytest.mark.parametrize("server", ["https://evil.com", "https://127.0.0.1", "http://127.0.0.1:9"])
+def test_a_document_sends_a_credential_to_no_place_of_its_own_choice(
+    zoo: Zoo, settings: Any, server: str
+) -> None:
     credentials.keep(
         name="zoo", kind="bearer", parameter="", hosts=[], secret=SECRET, actor=None, now=timezone.now()
     )
-    settings.EGRESS = [*settings.EGRESS, "https://*"]
-    zoo.document["servers"] = [{"url": "https://evil.com"}]
-    with pytest.raises(BadConfig, match="another host than its own"):
+    settings.EGRESS = [*settings.EGRESS, "https://*", "https://127.0.0.1", "http://127.0.0.1:9"]
+    zoo.document["servers"] = [{"url": server}]
+    with pytest.raises(BadConfig, match="another place than its own"):
         openapi.ask(zoo.spec(credential="zoo"))
-    with pytest.raises(BadConfig, match="another host than its own"):
+    with pytest.raises(BadConfig, match="another place than its own"):
         openapi.ask(zoo.spec(headers={"X-Key": {"credential": "zoo"}}))
     openapi.ask(zoo.spec(credential="zoo", server=zoo.url))
     openapi.ask(zoo.spec())

@@ -314,3 +314,71 @@ def test_fifty_clients_at_once(url: str, token: str) -> None:
 
     assert not any(result.is_error for result in results)
     assert Run.objects.filter(status="completed").count() == 50
+
+
+@pytest.mark.parametrize(
+    ("tool", "meta", "arguments"),
+    [
+        ("get_balance", {"gatehouse/wait": 10**400}, {"account": "acme"}),
+        ("get_balance", {"gatehouse/reason": "a\x00b"}, {"account": "acme"}),
+        ("request_approval", {}, {"tool": "x", "arguments": {"a\x00": "\x00"}}),
+    ],
+)
+def test_odd_values_are_taken_as_well_as_may_be(
+    url: str, token: str, tool: str, meta: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    result = using(url, token, lambda it: it.call_tool(tool, arguments, meta=meta))  # type: ignore[arg-type]
+
+    assert not result.is_error
+
+
+@pytest.mark.parametrize("name", ["nul\x00", "x" * 5000])
+def test_a_tool_of_an_odd_name_is_refused_in_words(url: str, token: str, name: str) -> None:
+    result = call(url, token, name)
+
+    assert result.is_error
+    assert "There is no tool" in text_of(result)
+
+
+def test_keys_that_differ_late_are_different(url: str, token: str) -> None:
+    runs = {
+        meta_of(
+            call(
+                url,
+                token,
+                "pay",
+                meta=NOW | {"gatehouse/idempotencyKey": "k" * 300 + end},
+                account="acme",
+                amount=5,
+            )
+        )["gatehouse/run"]
+        for end in "ab"
+    }
+
+    assert len(runs) == 2
+
+
+def test_a_callback_that_may_not_be_sent_is_refused_when_it_is_named(url: str, token: str) -> None:
+    result = call(
+        url, token, "request_approval", tool="x", arguments={}, callback_url="http://169.254.169.254/"
+    )
+
+    assert result.is_error
+    assert "callback_url" in text_of(result)
+    assert not Approval.objects.exists()
+
+
+def test_a_server_does_not_speak_in_the_name_of_an_own_tool(url: str, tmp_path: Path) -> None:
+    (tmp_path / "more").write_text("get_run")
+    command = [sys.executable, "tests/mcp_servers/scoundrel.py", "changing", str(tmp_path)]
+    world.publish_gateway(tools=[{"mcp": {"name": "rogue", "command": command}}])
+    made = make_token(user=world.person("robot", "service"), role="service", agent="door", now=timezone.now())
+
+    async def look(it: Client) -> list[tuple[str, str | None]]:
+        return [(tool.name, tool.description) for tool in (await it.list_tools()).tools]
+
+    listed = using(url, made, look)
+
+    assert [name for name, _ in listed].count("get_run") == 1
+    assert "greet" in dict(listed)
+    assert "Where a run stands" in str(dict(listed)["get_run"])

@@ -1,6 +1,7 @@
 """Secrets at rest, and out of what comes back."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -67,6 +68,12 @@ def test_a_credential_that_comes_back_is_masked(value: Any) -> None:
     for part in ("tok-1234", "pa55word", "dG9rLTEyMzQ1Njc4", "YW5hOnBhNTV3b3Jk"):
         assert part not in shown
     assert "[credential " in shown
+
+
+@pytest.mark.parametrize("escaped", [json.dumps, lambda text: json.dumps(text).replace("/", "\\/")])
+def test_a_credential_that_comes_back_within_quoted_json_is_masked(escaped: Any) -> None:
+    odd = Secret("odd", "bearer", "", 'tok"12/345\\678')
+    assert mask(f"[{escaped(odd.value)}]", [odd]) == '["[credential odd]"]'
 
 
 def test_what_is_no_credential_stays_as_it_is() -> None:
