@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -30,34 +31,46 @@ IdempotencyKey = Annotated[
 ]
 
 
+class KeyReused(Exception):
+    """The key stands for another request."""
+
+
 def create_once(request: HttpRequest, key: str, create: Callable[[], Schema]) -> Status[object]:
-    """201 with what `create` returns; the answer of the first time where `key` was used before.
+    """201 with what `create` returns; the answer of the first time where `key` was used before. Raises Problem."""
+    if not key:
+        return Status(CREATED, create())
+    sent = f"{request.method} {request.path}\n".encode() + request.body
+    try:
+        answer = once(actor_of(request).user, key, sent, lambda: create().model_dump(mode="json"))
+    except KeyReused as error:
+        raise Problem(
+            422,
+            "key_reused",
+            f"Idempotency-Key: {error}",
+            errors=[{"path": ["Idempotency-Key"], "message": str(error)}],
+        ) from error
+    return Status(CREATED, answer)
+
+
+def once(user: User, key: str, sent: bytes, create: Callable[[], Any]) -> Any:
+    """What `create` returns (JSON); what it returned the first time where the user sent the same with `key` before.
 
     The record and what `create` makes are one transaction, and a second request with the same key waits for its
     end: of any number at once, one creates. A refused request leaves no record, so that it can be mended and sent
-    again with the same key. Raises Problem where the key stands for another request.
+    again with the same key. Raises KeyReused.
     """
-    if not key:
-        return Status(CREATED, create())
-    now = timezone.now()
-    digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.body).hexdigest()
+    now, digest = timezone.now(), hashlib.sha256(sent).hexdigest()
     with transaction.atomic():
         _forget_old(before=now - KEPT)
         record, fresh = IdempotencyRecord.objects.get_or_create(
-            user=actor_of(request).user, key=key, defaults={"request_digest": digest, "created_at": now}
+            user=user, key=key, defaults={"request_digest": digest, "created_at": now}
         )
         if fresh:
-            record.answer = create().model_dump(mode="json")
+            record.answer = create()
             record.save(update_fields=["answer"])
         elif record.request_digest != digest:
-            message = f"the key {key!r} was used for another request: choose a new one"
-            raise Problem(
-                422,
-                "key_reused",
-                f"Idempotency-Key: {message}",
-                errors=[{"path": ["Idempotency-Key"], "message": message}],
-            )
-    return Status(CREATED, record.answer)
+            raise KeyReused(f"the key {key!r} was used for another request: choose a new one")
+    return record.answer
 
 
 def _forget_old(*, before: object) -> None:

@@ -23,6 +23,7 @@ class Caller:
     actor: Actor
     agent: str = ""  # by whose grants and policy its calls are judged
     scopes: frozenset[str] = frozenset()
+    key: str = ""  # that it chose for this request
     told: list[Run] = field(default_factory=list)  # whose results this request's answer holds
 
     @property

@@ -21,6 +21,7 @@ from approvals.exceptions import GateError
 from approvals.models import Approval, Decision
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
+from console.api.idempotency import KeyReused, once
 from console.api.runs import shape_run
 from console.api.shapes import ApprovalIn, RunIn
 from console.api.waiting import MAX_WAIT, wait_until
@@ -64,7 +65,7 @@ async def request_approval(caller: Caller, wanted: ApprovalIn) -> CallToolResult
         values["expires_in"] = values["expires_in"] or settings.APPROVAL_SECONDS
         return _shape(ask_for_program(actor=caller.actor, now=timezone.now(), **values))
 
-    return told(await in_thread(ask))
+    return told(await in_thread(_once, caller, "request_approval", wanted, ask))
 
 
 async def get_approval(caller: Caller, ref: ApprovalRef) -> CallToolResult:
@@ -95,7 +96,7 @@ async def start_run(caller: Caller, wanted: RunIn) -> CallToolResult:
         run = actions.start_run(actor=caller.actor, **wanted.model_dump())
         return shape_run(run).model_dump(mode="json")
 
-    return told(await in_thread(start))
+    return told(await in_thread(_once, caller, "start_run", wanted, start))
 
 
 async def get_run(caller: Caller, ref: RunRef) -> CallToolResult:
@@ -159,8 +160,21 @@ async def call(caller: Caller, name: str, arguments: dict[str, Any]) -> CallTool
             for item in error.errors(include_url=False)
         )
         return refused(f"The arguments of {name} don't fit: {wrong}.")
+    except KeyReused as error:
+        return refused(f"gatehouse/idempotencyKey: {error}.")
     except (AgentError, GateError) as error:
         return refused(str(error))
+
+
+def _once(
+    caller: Caller, name: str, wanted: BaseModel, create: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What `create` makes, once for each key of the caller."""
+    if not caller.key:
+        return create()
+    sent = f"{name} {wanted.model_dump_json()}".encode()
+    answer: dict[str, Any] = once(caller.actor.user, caller.key, sent, create)
+    return answer
 
 
 def _end_of(caller: Caller, run_id: UUID) -> CallToolResult | None:

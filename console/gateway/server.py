@@ -49,16 +49,16 @@ async def call_tool(context: ServerRequestContext[Any, Any], params: CallToolReq
     """Carry out one call, or tell what it waits for."""
     caller = _caller(context)
     name, arguments = storable(params.name), storable(params.arguments or {})
+    asked = _asked(context)
     if name in own_tools.NAMES:
+        caller.key = asked.key
         return await own_tools.call(caller, name, arguments)
     if not caller.agent:
         return refused(
             f"There is no tool {name!r}: this token is bound to no agent, and was granted none. "
             f"Its tools: {', '.join(sorted(own_tools.NAMES))}."
         )
-    return await calling.call(
-        caller, name, arguments, asked=_asked(context), report=context.session.report_progress
-    )
+    return await calling.call(caller, name, arguments, asked=asked, report=context.session.report_progress)
 
 
 def _asked(context: ServerRequestContext[Any, Any]) -> calling.Asked:

@@ -237,6 +237,20 @@ def test_the_pages_of_a_call_say_who_asked_by_which_door_and_that_no_model_took_
     assert "robot, by door" in queue
 
 
+def test_a_key_asks_once_for_its_own_tools_too(url: str, token: str) -> None:
+    def ask(amount: int) -> Any:
+        wire = {"tool": "wire.send", "arguments": {"amount": amount}}
+        meta: Any = {"gatehouse/idempotencyKey": "ask-1"}
+        return using(url, token, lambda it: it.call_tool("request_approval", wire, meta=meta))
+
+    asked, refused = [ask(3), ask(3)], ask(4)
+
+    assert asked[0].structured_content == asked[1].structured_content
+    assert Approval.objects.count() == 1
+    assert refused.is_error
+    assert "was used for another request" in text_of(refused)
+
+
 def test_no_token_no_entry(url: str, token: str) -> None:
     for header in ({}, {"Authorization": "Bearer gth_no"}, {"Authorization": "Basic Zm9v"}):
         with httpx2.Client(trust_env=False) as http:
