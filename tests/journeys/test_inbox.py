@@ -69,7 +69,7 @@ def test_a_refund_arrives_is_edited_down_approved_by_keyboard_and_paid_once(
     is_live(other)
     other.keyboard.press("a")
     confirm(other)
-    expect(other.locator("#notice")).to_contain_text("Approved with changes: Refund SEK 1000.50 to Astrid")
+    expect(other.locator("#notice")).to_contain_text("Approved: Refund SEK 1000.50 to Astrid")
 
     notice.get_by_role("link", name="Refund SEK 1000.50").click()
     outcome = page.get_by_label("Outcome")
