@@ -1,8 +1,8 @@
 """Four eyes: whose word is enough, who could give it, and what is lacking.
 
-Who asked, who worded what stands, and who last published the agent have a stake in an action that can't be taken
-back: their yes counts, but not alone. An installation with a single operator says so in its settings, and each such
-approval is recorded as one.
+Where the installation asks for four eyes, who started the run, who worded what stands and who last published the agent
+have a stake in an action that can't be taken back: their yes counts, but not alone. Who asked in a program's name may
+never approve it, unless a single operator runs the installation; each such approval is recorded as one.
 """
 
 from collections.abc import Collection, Sequence
@@ -95,7 +95,11 @@ def needs_of(approval: Approval, terms: Terms) -> Needs:
 
 def four_eyes(kind: str, effect: str, risk: str) -> bool:
     """Whether somebody without a stake must agree; what isn't known to be less counts as high risk."""
-    return kind == Kind.ACTION and (effect == "irreversible" or risk not in ("low", "medium"))
+    return (
+        settings.FOUR_EYES
+        and kind == Kind.ACTION
+        and (effect == "irreversible" or risk not in ("low", "medium"))
+    )
 
 
 def terms_of(approval: Approval) -> Terms:

@@ -55,7 +55,7 @@ def lift_halt(*, actor: Actor, now: datetime, agent: str = "", tool: str = "") -
 
 def may_lift(row: Halt, actor: Actor) -> bool:
     """Whether this person is not the one who pressed it, where that must be another."""
-    needs_another = settings.HALT_FOUR_EYES and not getattr(settings, "SINGLE_OPERATOR", False)
+    needs_another = settings.FOUR_EYES and not settings.SINGLE_OPERATOR
     return not needs_another or row.halted_by_id != actor.user.pk
 
 

@@ -187,8 +187,8 @@ API_RATE = int(os.environ.get("GATEHOUSE_API_RATE", "600"))
 # Word by e-mail; without it people are told by their other channels.
 EMAIL_URL = os.environ.get("EMAIL_URL", "")
 vars().update(environment.email(EMAIL_URL))
-# Whether whoever pressed an emergency stop must have somebody else lift it.
-HALT_FOUR_EYES = os.environ.get("GATEHOUSE_HALT_FOUR_EYES") == "1"
+# Whether who has a stake in an action can't approve it alone, nor lift the emergency stop that they pressed.
+FOUR_EYES = os.environ.get("GATEHOUSE_FOUR_EYES") == "1"
 # By risk: within how many seconds a request should be answered. Nothing is denied then; its card says so.
 DUE_SECONDS = environment.due_seconds(os.environ.get("GATEHOUSE_DUE_MINUTES", "high=15,medium=60,low=240"))
 # Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.

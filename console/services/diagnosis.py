@@ -76,7 +76,7 @@ def _settings() -> Iterator[Finding]:
         else Finding("DEBUG", "off")
     )
     alone = "on: one person may approve what they asked, edited or published; each is recorded"
-    yield Finding("single operator", alone if settings.SINGLE_OPERATOR else "off: four eyes")
+    yield Finding("single operator", alone if settings.SINGLE_OPERATOR else "off")
     base = urlsplit(settings.BASE_URL)
     outside = base.hostname not in {"127.0.0.1", "localhost", "::1"}
     if outside and base.scheme != "https":

@@ -56,7 +56,6 @@ def test_an_effect_waits_for_a_person_and_goes_on_in_a_worker(version: AgentVers
         digest=request.digest,
         arguments={"account": "acme", "amount": 4},
     )
-    world.agree(request)
     approved = Approval.objects.get(pk=request.pk)
     assert approved.status == "approved"
     run = world.carry_on(run)

@@ -35,6 +35,11 @@ PAY = call("pay", account="acme", amount=40)
 
 
 @pytest.fixture(autouse=True)
+def four_eyes(settings: Any) -> None:
+    settings.FOUR_EYES = True
+
+
+@pytest.fixture(autouse=True)
 def rates() -> Iterator[None]:
     """As they are at the beginning."""
     RATES.update(acme=1.5)

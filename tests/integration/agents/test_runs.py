@@ -224,7 +224,7 @@ def test_the_statement_that_claims_sees_a_tool_that_is_stopped_meanwhile(
 
 @pytest.mark.req("APR-11")
 def test_with_four_eyes_somebody_else_must_lift(settings: Any) -> None:
-    settings.HALT_FOUR_EYES = True
+    settings.FOUR_EYES = True
     ana, ben, now = world.operator("ana"), world.operator("ben"), timezone.now()
     halt(actor=ana, agent="teller", now=now)
     with pytest.raises(NotAllowed, match="somebody else must lift it"):

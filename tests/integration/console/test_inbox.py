@@ -161,8 +161,7 @@ def test_an_edit_runs_with_the_edited_number_as_a_number(ana: Client, run: Run, 
     approval.refresh_from_db()
     assert approval.revision == 1
     response = send(ana, approval, "edit", field_account="acme", field_amount="25.50")
-    assert "Your yes counts; somebody else must say yes too, since ana changed it" in words(response)
-    world.agree(approval)
+    assert "Approved with changes: " in words(response)
     assert ToolCall.objects.get(tool="pay").approval.arguments == {"account": "acme", "amount": 25.5}  # type: ignore[union-attr]
     world.carry_on(run)
     assert [line.split()[2:] for line in tools.effects()] == [["acme", "25.5"]]

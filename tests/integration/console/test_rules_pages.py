@@ -29,6 +29,11 @@ LIMITS = {
 
 
 @pytest.fixture(autouse=True)
+def four_eyes(settings: Any) -> None:
+    settings.FOUR_EYES = True
+
+
+@pytest.fixture(autouse=True)
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEHOUSE_TEST_LEDGER", str(tmp_path / "ledger"))
 
