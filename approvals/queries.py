@@ -1,26 +1,19 @@
 """What the inbox reads."""
 
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import QuerySet
 
 from approvals.access import Actor, visible_approvals
-from approvals.models import Approval, Halt
+from approvals.models import BY_RISK, Approval, Halt
 from approvals.states import ApprovalStatus
-
-RISKS = ("high", "medium", "low")
 
 
 def pending_queue(actor: Actor) -> QuerySet[Approval]:
     """What waits for a decision, by risk, then by what expires first."""
-    order = Case(
-        *(When(risk=risk, then=Value(place)) for place, risk in enumerate(RISKS)),
-        default=Value(0),
-        output_field=IntegerField(),
-    )
     return (
         visible_approvals(actor)
         .filter(status=ApprovalStatus.PENDING)
         .select_related("requested_by")
-        .order_by(order, "expires_at", "requested_at")
+        .order_by(BY_RISK, "expires_at", "requested_at")
     )
 
 

@@ -9,9 +9,10 @@ from django.contrib.auth.models import User
 
 from agents.models import Run, ToolCall
 from agents.states import CallStatus
-from approvals.access import ADMIN, Actor, require_may_decide
+from approvals.access import ADMIN, Actor, may_decide, require_may_decide
+from approvals.denials import STANDS, reopening_of
 from approvals.exceptions import NotAllowed
-from approvals.models import Approval, Decision, Kind, Revision, Vote
+from approvals.models import Approval, Decision, Kind, Reopening, Revision, Vote
 from approvals.queries import standing_halts
 from approvals.states import ApprovalStatus
 from console.schema_form import SchemaForm, argument_names
@@ -146,6 +147,26 @@ class Card:
     @cached_property
     def decision(self) -> Decision | None:
         return Decision.objects.filter(approval=self.approval).select_related("user").first()
+
+    @cached_property
+    def reopening(self) -> Reopening | None:
+        """Who let it be asked again after it was denied."""
+        return reopening_of(self.approval) if self.approval.status == ApprovalStatus.DENIED else None
+
+    @property
+    def shut_until(self) -> datetime:
+        """Until when the agent can't ask again what was denied."""
+        return (self.approval.resolved_at or self.now) + STANDS
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether its agent is refused when it asks for the same, since somebody denied it."""
+        asked_here = self.is_action and self.approval.call_id is not None
+        return asked_here and self.now < self.shut_until and self.reopening is None
+
+    @property
+    def may_reopen(self) -> bool:
+        return may_decide(self.actor, self.approval)
 
     @cached_property
     def revisions(self) -> list[Revision]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from agents.models import ToolCall
@@ -17,7 +18,9 @@ from agents.states import CallStatus
 from agents.tools.results import Denied
 from agents.tools.spec import Effect, Tool
 from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
+from approvals.denials import standing_denial
 from approvals.exceptions import Invalid
+from approvals.models import Approval
 from approvals.policy import Outcome, Verdict
 from traces.recorder import record
 
@@ -160,8 +163,20 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         case Outcome.DENY:
             return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
         case Outcome.REQUIRE:
+            denial = standing_denial(agent=stretch.agent, digest=digest, now=timezone.now())
+            if denial is not None:
+                return Judgement(CallStatus.REFUSED, _not_again(denial), digest, rule)
             shown = show(tool, context, call.arguments)
             return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, shown)
+
+
+def _not_again(denial: Approval) -> str:
+    """What is said of a call that a person denied to another run."""
+    reason = denial.decision.reason.rstrip(". ") or "no reason was given"
+    return (
+        f"A person denied exactly this call on {denial.resolved_at:%Y-%m-%d at %H:%M} UTC: {reason}. Nobody is asked "
+        f"again. Don't propose it again, unless a person re-opens it: {settings.BASE_URL}/inbox/{denial.pk}"
+    )
 
 
 def _is_repeated(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
