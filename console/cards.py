@@ -217,12 +217,18 @@ class Card:
     @property
     def findings(self) -> dict[str, Any]:
         """What else is known, by label."""
-        shown = ("idempotency_key", "attempts", "started_at", "error")
+        shown = ("idempotency_key", "attempts", "error")
         return {
             name.replace("_", " "): self.approval.context[name]
             for name in shown
             if name in self.approval.context
         }
+
+    @property
+    def sent_at(self) -> datetime | None:
+        """When a call whose outcome is unknown was last begun."""
+        at = self.approval.context.get("started_at")
+        return datetime.fromisoformat(at) if at else None
 
     @property
     def raw(self) -> dict[str, Any]:

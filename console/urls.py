@@ -12,6 +12,7 @@ from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
 from console.views.inbox import card, changed, first, inbox, queue, stopped
+from console.views.reconciling import lookup
 from console.views.reopening import reopen
 from console.views.runs import run, runs, steps
 from console.views.sign_in import sign_in, sign_in_by_link, sign_out
@@ -37,6 +38,7 @@ urlpatterns = [
     path("inbox/<uuid:approval_id>/edit", edit),
     path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
+    path("inbox/<uuid:approval_id>/lookup", lookup),
     path("inbox/<uuid:approval_id>/reopen", reopen),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
     path("runs", runs, name="runs"),

@@ -111,6 +111,7 @@ class ToolOptions(Strict):
     checks: dict[str, Check] = {}  # by argument
     check: str = ""  # dotted path of a function of context and arguments
     dry_run: str = ""  # the tool that tells, without an effect, what the call would do
+    lookup: str = ""  # the read that tells whether a call happened, by its arguments and `idempotency_key`
     undo: Undo | None = None
 
 

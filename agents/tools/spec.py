@@ -97,6 +97,8 @@ class Tool:
         default_factory=dict
     )  # by argument; `agents.tools.links` lays them on
     dry_run: str = ""  # the tool that tells, without an effect, what a call would do; likewise
+    look_up: str = ""  # the tool that tells whether a call happened; likewise
+    lookup: Callable[[ToolContext, dict[str, Any]], Any] | None = None  # the same by code; without an effect
 
     @property
     def built_in(self) -> bool:

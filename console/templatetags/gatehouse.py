@@ -67,6 +67,18 @@ def excerpt(value: Any, length: int) -> str:
 
 
 @register.filter
+def excerpt_written(value: Any, length: int) -> SafeString:
+    """A JSON value as `written` has it, at most `length` characters of it."""
+    parts = isinstance(value, dict | list)
+    text = excerpt(as_json(value) if parts else value, length)
+    return (
+        format_html('<code class="json">{}</code>', visible(text))
+        if parts
+        else written(text if value else value)
+    )
+
+
+@register.filter
 def words(name: Any) -> str:
     """An identifier as words: `waiting_approval` is "waiting approval"."""
     return str(name).replace("_", " ")
