@@ -14,6 +14,7 @@ from agents.providers.scripted import Scripted, call, say
 from agents.reconciling import look_up
 from agents.tools.breaker import Breakers
 from agents.tools.registry import tools_of
+from agents.valkey import valkey
 from approvals.models import Approval
 from tests import tools, world
 from traces.models import Event
@@ -27,9 +28,15 @@ FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
 @pytest.fixture(autouse=True)
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEHOUSE_TEST_LEDGER", str(tmp_path / "ledger"))
-    fresh = Breakers()  # replies that were lost in other tests are nothing to this one
+    forget()  # what other tests lost is nothing to this one
+    fresh = Breakers()
     for place in ("availability", "claiming", "freshness"):
         monkeypatch.setattr(f"agents.runtime.{place}.breakers", fresh)
+
+
+def forget() -> None:
+    for key in valkey().scan_iter("gatehouse:tool*"):
+        valkey().delete(key)
 
 
 @pytest.fixture
@@ -51,6 +58,10 @@ def settle(client: Client, request: Approval, outcome: str, **values: str) -> An
     return client.post(f"/inbox/{request.pk}/decision", data, headers=FRAGMENT)
 
 
+def call_of(request: Approval) -> ToolCall:
+    return ToolCall.objects.get(pk=str(request.call_id))
+
+
 def text(response: Any) -> str:
     return " ".join(response.content.decode().split())
 
@@ -59,7 +70,7 @@ def text(response: Any) -> str:
 def test_the_card_shows_what_was_sent_when_with_which_key_and_three_buttons(ana: Client) -> None:
     request = lost()
     card = text(ana.get(f"/inbox/{request.pk}"))
-    key = ToolCall.objects.get(pk=request.call_id).idempotency_key
+    key = call_of(request).idempotency_key
     assert f"<td>{key}</td>" in card
     assert "the connection broke after the request was sent" in card
     assert "UTC</td>" in card.split('<th scope="row">sent</th>')[1][:300]
@@ -83,7 +94,7 @@ def test_the_lookup_says_what_its_system_knows_and_hides_nothing(ana: Client) ->
 @pytest.mark.req("APR-1")
 def test_a_granted_read_is_asked_with_the_arguments_it_takes_and_the_key() -> None:
     request = lost("post_blind")
-    key = ToolCall.objects.get(pk=request.call_id).idempotency_key
+    key = call_of(request).idempotency_key
     assert look_up(request).data == {"happened": True, "key": key, "account": "acme"}
 
 
@@ -119,8 +130,8 @@ def test_each_button_is_recorded_and_does_what_it_says(
     event = Event.objects.get(name="approval.answered")
     assert (event.actor, event.data["outcome"]) == ("user:ana", outcome)
     with using(Scripted([call("send_blind", account="acme"), say("Done.")])):
-        world.carry_on(Run.objects.get(pk=request.run_id))
-    assert ToolCall.objects.get(pk=request.call_id).status == status
+        world.carry_on(call_of(request).run)
+    assert call_of(request).status == status
     assert len(tools.effects()) == effects
     assert len({line.split()[1] for line in tools.effects()}) == 1  # the same key
     assert "Seen in the ledger." in text(ana.get(f"/inbox/{request.pk}"))
