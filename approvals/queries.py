@@ -6,15 +6,31 @@ from approvals.access import Actor, visible_approvals
 from approvals.models import BY_RISK, Approval, Halt
 from approvals.states import ApprovalStatus
 
+COUNTED = 1000  # from here on it is only known that there are more
+
+# What a row of the queue shows; all else of a request is fetched with its card.
+_ROW = ("title", "tool", "kind", "status", "risk", "tainted", "agent", "digest", "requested_at", "expires_at")
+
 
 def pending_queue(actor: Actor) -> QuerySet[Approval]:
     """What waits for a decision, by risk, then by what expires first."""
-    return (
-        visible_approvals(actor)
-        .filter(status=ApprovalStatus.PENDING)
-        .select_related("requested_by")
-        .order_by(BY_RISK, "expires_at", "requested_at")
-    )
+    return by_risk(visible_approvals(actor).filter(status=ApprovalStatus.PENDING))
+
+
+def by_risk(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """In the order of the queue."""
+    return approvals.select_related("requested_by").order_by(BY_RISK, "expires_at", "requested_at")
+
+
+def queue_rows(actor: Actor) -> QuerySet[Approval]:
+    """The queue, with no more of each request than its row shows."""
+    return pending_queue(actor).only(*_ROW, "requested_by__username")
+
+
+def count_waiting(actor: Actor) -> int:
+    """How many wait; at most COUNTED + 1."""
+    waiting = visible_approvals(actor).filter(status=ApprovalStatus.PENDING)
+    return waiting[: COUNTED + 1].count()
 
 
 def standing_halts() -> QuerySet[Halt]:

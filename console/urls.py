@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import breaker, undoing
+from console.views import breaker, bulk, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
 from console.views.decision import decision, edit, preview
@@ -30,6 +30,8 @@ urlpatterns = [
     path("halt/lift", lift, name="lift-halt"),
     path("breakers/<slug:name>/lift", breaker.lift, name="lift-breaker"),
     path("inbox", inbox, name="inbox"),
+    path("inbox/bulk", bulk.choose),
+    path("inbox/bulk/decision", bulk.decide),
     path("inbox/queue", queue),
     path("inbox/first", first),
     path("inbox/<uuid:approval_id>", card, name="card"),

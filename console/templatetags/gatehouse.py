@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
 from approvals.models import Halt
-from approvals.queries import pending_queue, standing_halts
+from approvals.queries import COUNTED, count_waiting, standing_halts
 from console.cards import NEVER
 from console.characters import reveal
 from traces.alerts.breakers import standing
@@ -179,8 +179,14 @@ def may_halt(user: User | AnonymousUser) -> bool:
 
 @register.simple_tag
 def waiting_count(user: User) -> int:
-    """How many requests wait for a person."""
-    return pending_queue(Actor(user)).count()
+    """How many requests wait for a person, as far as they are counted."""
+    return count_waiting(Actor(user))
+
+
+@register.filter
+def counted(number: int) -> str:
+    """A number of requests as far as they are counted: "1,000+" beyond."""
+    return f"{COUNTED:,}+" if number > COUNTED else f"{number:,}"
 
 
 @register.simple_tag
