@@ -17,7 +17,7 @@ from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
 from approvals.models import Halt
 from approvals.queries import COUNTED, count_waiting, standing_halts
 from console.cards import NEVER
-from console.characters import reveal
+from console.characters import reveal, reveal_text
 from traces.alerts.breakers import standing
 from traces.models import Breaker
 
@@ -30,6 +30,12 @@ LINE = 60  # characters of JSON that are easily read on one line
 def visible(value: Any) -> SafeString:
     """`value` escaped, with what can't be seen made visible: control and bidirectional characters, walls of blanks."""
     return reveal(str(value))
+
+
+@register.filter
+def visible_text(value: Any) -> str:
+    """The same as `visible`, where only text can stand."""
+    return reveal_text(str(value))
 
 
 @register.filter

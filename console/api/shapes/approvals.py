@@ -16,7 +16,7 @@ from console.api.shapes.base import Body
 class ApprovalIn(Body):
     """What another program's agent wants to do."""
 
-    tool: str = Field(min_length=1, max_length=128, pattern=r"^[\w.:/-]+$")
+    tool: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:/-]+$")
     arguments: dict[str, Any]
     effect: Literal["read", "reversible", "irreversible"] = "irreversible"
     reason: str = Field(

@@ -72,7 +72,7 @@ def test_nothing_is_decided_until_the_count_and_the_reason_are_right(ana: Client
         ({"ticked": []}, "Tick at least one"),
         ({"reason": "x" * 2001, "decision": "reject"}, "2,001 characters"),
     ):
-        answer = confirm(ana, chosen, **values)  # type: ignore[arg-type]
+        answer = confirm(ana, chosen, **values)
         assert answer.status_code == 422
         assert words in text(answer)
     assert Decision.objects.count() == 0

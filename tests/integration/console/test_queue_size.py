@@ -57,11 +57,14 @@ def test_the_first_page_of_ten_thousand_takes_less_than_100_ms(
         full.get(path, headers=headers)  # templates are read once
         times = []
         for _ in range(15):
-            start = time.perf_counter()
+            start = time.thread_time()
             response = full.get(path, headers=headers)
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
         assert response.status_code == 200
-        assert sorted(times)[3] < 0.1, times  # others work on the machine too: not the slowest counts
+        # The time that the thread worked, since others work on the machine too; the database's is looked at below.
+        assert sorted(times)[3] < 0.08, times
+    plan = queue_rows(Actor(world.person("ana", "operator")))[:51].explain(analyze=True)
+    assert float(plan.split("Execution Time: ")[1].split()[0]) < 20  # ms
     page = response.content.decode()
     assert page.count('class="row-link') == 50
     assert "1 to 50 of 1,000+" in page
