@@ -59,6 +59,12 @@ def as_line(value: Any) -> str:
 
 
 @register.filter
+def as_words(value: Any) -> str:
+    """A text as it is, and any other value as JSON on one line."""
+    return value if isinstance(value, str) else as_line(value)
+
+
+@register.filter
 def as_json(value: Any) -> str:
     """`value` as JSON, indented where it is long."""
     line = as_line(value)

@@ -30,6 +30,7 @@ FOREIGN = """() => [...document.querySelectorAll('main :is(script, img, iframe, 
 
 def ask_hostile(installation: Installation, text: str) -> str:
     """A request in which everything that an agent can word is `text`; its id."""
+    text = text.replace("\x00", "\ufffd")  # as it is stored; the API takes none
     asked = installation.ask(
         "pay",
         arguments={"note": text, "amount": 9, "parts": [text[:2000]]},
@@ -44,17 +45,13 @@ def ask_hostile(installation: Installation, text: str) -> str:
     }
     installation.sql(
         "UPDATE approvals_approval SET title = %s, preview = %s, agent = %s, taint_sources = %s WHERE id = %s RETURNING 1",
-        _stored(text),
-        _stored(json.dumps(preview)).replace("\\u0000", "?"),
-        _stored(text)[:60],
-        _stored(json.dumps([text[:500]])).replace("\\u0000", "?"),
+        text,
+        json.dumps(preview),
+        text[:60],
+        json.dumps([text[:500]]),
         asked["id"],
     )
     return str(asked["id"])
-
-
-def _stored(text: str) -> str:
-    return text.replace("\x00", "\ufffd")
 
 
 @pytest.mark.req("OPS-4", "APR-2")
@@ -83,7 +80,7 @@ def test_no_text_of_an_agent_can_forge_a_card(installation: Installation, open_a
         if name in ("bidi-override", "button", "long-line"):
             page.goto(f"/inbox/{asked}/edit")
             assert page.evaluate(FOREIGN) == []
-            page.screenshot(path=f"/tmp/x/kn-{name}-edit.png")
+            page.screenshot(path=f"/tmp/x/kn-{name}-edit.png", caret="initial")
     assert wrong == {}
 
 
@@ -119,11 +116,11 @@ def test_several_are_chosen_by_mouse_and_keyboard_counted_and_decided_with_one_f
     )  # another hand was faster
     page.get_by_label("Count them").fill("4")
     page.get_by_label("Why?").fill("Checked on the shelf.")
-    page.screenshot(path="/tmp/x/kn-bulk.png", full_page=True)
+    page.screenshot(path="/tmp/x/kn-bulk.png", full_page=True, caret="initial")
     page.get_by_role("button", name="Approve those").click()
     expect(page.get_by_role("heading", name="3 decided, 1 not")).to_be_visible()
     expect(page.locator("tr", has_text="Not allowed")).to_have_count(1)
-    page.screenshot(path="/tmp/x/kn-bulk-done.png", full_page=True)
+    page.screenshot(path="/tmp/x/kn-bulk-done.png", full_page=True, caret="initial")
     stand = installation.sql("SELECT status FROM approvals_approval WHERE id = ANY(%s::uuid[])", ids)
     assert sorted(status for (status,) in stand) == ["approved", "approved", "approved", "pending"]
 
@@ -148,7 +145,7 @@ def test_a_call_in_doubt_is_settled_by_one_of_three_buttons(
     page = open_as("ana", f"/inbox/{asked}")
     expect(page.locator("#lookup")).to_contain_text("This tool has no lookup")
     page.get_by_label("What did you find?").fill("It is in the ledger.")
-    page.screenshot(path="/tmp/x/kn-reconcile.png", full_page=True)
+    page.screenshot(path="/tmp/x/kn-reconcile.png", full_page=True, caret="initial")
     happened = page.get_by_role("button", name="It happened")
     expect(happened).not_to_have_attribute("aria-disabled", re.compile("."))
     happened.click()
