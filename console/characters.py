@@ -47,6 +47,8 @@ def reveal_text(text: str) -> str:
 
 def _hidden_in(text: str) -> list[bool]:
     """For each character whether it is named instead of drawn."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return [False] * len(text)
     hidden = [_is_hidden(char) for char in text]
     if text.isascii():
         return hidden

@@ -24,6 +24,7 @@ from traces.models import Breaker
 register = template.Library()
 
 LINE = 60  # characters of JSON that are easily read on one line
+READ = 8000  # characters that are shown of a value; the raw request has all
 
 
 @register.filter
@@ -48,8 +49,8 @@ def written(value: Any) -> SafeString:
     if value == "":
         return mark_safe('<span class="text-secondary">empty</span>')
     if isinstance(value, dict | list):
-        return format_html('<code class="json">{}</code>', visible(as_json(value)))
-    return visible(value)
+        return format_html('<code class="json">{}</code>', visible(excerpt(as_json(value), READ)))
+    return visible(excerpt(value, READ))
 
 
 @register.filter
