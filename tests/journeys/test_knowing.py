@@ -19,7 +19,7 @@ OpenAs = Callable[..., Page]
 # The elements of a part of the page, as tags with classes; what names a hidden character is no element of theirs.
 ELEMENTS = """selector => [...document.querySelectorAll(`${selector} *`)]
     .filter(element => !element.matches('.hidden-char'))
-    .map(element => `${element.tagName}.${[...element.classList].sort().join('.')}`)"""
+    .map(element => `${element.tagName}.${[...element.classList].filter(name => !name.startsWith("htmx-")).sort().join('.')}`)"""
 TEXT = "() => document.title + document.querySelector('main').outerHTML"
 FOREIGN = """() => [...document.querySelectorAll('main :is(script, img, iframe, object, style, link, meta, base)')]
     .concat([...document.querySelectorAll('main :is(a, form)')].filter(each =>
