@@ -408,13 +408,11 @@ def resolve(
         answer=answer,
         decided_at=now,
     )
+    said = {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via}
+    if approval.kind == Kind.RECONCILE and answer:
+        said["outcome"] = answer["outcome"]
     with page() as recorded:
-        _record(
-            approval,
-            f"approval.{status}",
-            actor,
-            {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via},
-        )
+        _record(approval, f"approval.{status}", actor, said)
         if alone:
             _record(approval, "approval.approved_alone", actor, {"why": alone, "digest": approval.digest})
     _settle(approval, status, now=now, added=(*votes, decision, *recorded.rows()))

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, IntegerField, Q, Value, When
 
 from approvals.attention.models import (
     Care,
@@ -47,6 +47,15 @@ class Kind(models.TextChoices):
     ACTION = "action"  # may this call run?
     QUESTION = "question"  # what is the answer?
     RECONCILE = "reconcile"  # did this call, whose outcome is unknown, happen?
+
+
+RISKS = ("high", "medium", "low")
+# What depends most on the decision comes first; whatever isn't known to be less counts as high.
+BY_RISK = Case(
+    *(When(risk=risk, then=Value(place)) for place, risk in enumerate(RISKS)),
+    default=Value(0),
+    output_field=IntegerField(),
+)
 
 
 class Approval(models.Model):
@@ -105,6 +114,16 @@ class Approval(models.Model):
             ),
             models.Index(fields=["run_id"], name="approval_run", condition=Q(run_id__isnull=False)),
             models.Index(fields=["-requested_at", "-id"], name="approval_newest"),
+            models.Index(
+                BY_RISK,
+                "expires_at",
+                "requested_at",
+                name="approval_queue",
+                condition=Q(status=ApprovalStatus.PENDING),
+            ),
+            models.Index(
+                fields=["digest"], name="approval_denied", condition=Q(status=ApprovalStatus.DENIED)
+            ),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=ApprovalStatus.values), name="approval_status"),
@@ -231,6 +250,21 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict} {self.approval_id}"
+
+
+class Reopening(models.Model):
+    """A person's word that what was denied may be asked again, by any run of that agent."""
+
+    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="reopenings")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    reason = models.TextField(blank=True)
+    reopened_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["approval"], name="reopened_once")]
+
+    def __str__(self) -> str:
+        return f"{self.approval_id} by {self.user_id}"
 
 
 class DeliveryStatus(models.TextChoices):

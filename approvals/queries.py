@@ -1,27 +1,36 @@
 """What the inbox reads."""
 
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import QuerySet
 
 from approvals.access import Actor, visible_approvals
-from approvals.models import Approval, Halt, Hold
+from approvals.models import BY_RISK, Approval, Halt, Hold
 from approvals.states import ApprovalStatus
 
-RISKS = ("high", "medium", "low")
+COUNTED = 1000  # from here on it is only known that there are more
+
+# What a row of the queue shows; all else of a request is fetched with its card.
+_ROW = ("title", "tool", "kind", "status", "risk", "tainted", "agent", "digest", "requested_at", "expires_at")
 
 
 def pending_queue(actor: Actor) -> QuerySet[Approval]:
     """What waits for a decision, by risk, then by what expires first."""
-    order = Case(
-        *(When(risk=risk, then=Value(place)) for place, risk in enumerate(RISKS)),
-        default=Value(0),
-        output_field=IntegerField(),
-    )
-    return (
-        visible_approvals(actor)
-        .filter(status=ApprovalStatus.PENDING)
-        .select_related("requested_by")
-        .order_by(order, "expires_at", "requested_at")
-    )
+    return by_risk(visible_approvals(actor).filter(status=ApprovalStatus.PENDING))
+
+
+def by_risk(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """In the order of the queue."""
+    return approvals.select_related("requested_by").order_by(BY_RISK, "expires_at", "requested_at")
+
+
+def queue_rows(actor: Actor) -> QuerySet[Approval]:
+    """The queue, with no more of each request than its row shows."""
+    return pending_queue(actor).only(*_ROW, "requested_by__username")
+
+
+def count_waiting(actor: Actor) -> int:
+    """How many wait; at most COUNTED + 1."""
+    waiting = visible_approvals(actor).filter(status=ApprovalStatus.PENDING)
+    return waiting[: COUNTED + 1].count()
 
 
 def standing_halts() -> QuerySet[Halt]:

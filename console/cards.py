@@ -12,9 +12,10 @@ from agents.models import Run, ToolCall
 from agents.states import CallStatus
 from approvals.access import ADMIN, Actor, may_decide, require_may_decide
 from approvals.actions import still_missing, why_nobody
+from approvals.denials import STANDS, reopening_of
 from approvals.exceptions import NotAllowed
 from approvals.eyes import Needs, needs_of, terms_of
-from approvals.models import Approval, Decision, Hold, Kind, Revision, Terms, Vote
+from approvals.models import Approval, Decision, Hold, Kind, Reopening, Revision, Terms, Vote
 from approvals.queries import standing_halts, standing_hold
 from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
@@ -213,6 +214,26 @@ class Card:
         return Decision.objects.filter(approval=self.approval).select_related("user").first()
 
     @cached_property
+    def reopening(self) -> Reopening | None:
+        """Who let it be asked again after it was denied."""
+        return reopening_of(self.approval) if self.approval.status == ApprovalStatus.DENIED else None
+
+    @property
+    def shut_until(self) -> datetime:
+        """Until when the agent can't ask again what was denied."""
+        return (self.approval.resolved_at or self.now) + STANDS
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether its agent is refused when it asks for the same, since somebody denied it."""
+        asked_here = self.is_action and self.approval.call_id is not None
+        return asked_here and self.now < self.shut_until and self.reopening is None
+
+    @property
+    def may_reopen(self) -> bool:
+        return may_decide(self.actor, self.approval)
+
+    @cached_property
     def revisions(self) -> list[Revision]:
         return list(self.approval.revisions.select_related("edited_by").order_by("number"))
 
@@ -274,7 +295,7 @@ class Card:
     @property
     def findings(self) -> dict[str, Any]:
         """What else is known, by label."""
-        shown = ("idempotency_key", "attempts", "started_at", "error")
+        shown = ("idempotency_key", "attempts", "error")
         return {
             name.replace("_", " "): self.approval.context[name]
             for name in shown
@@ -285,6 +306,12 @@ class Card:
     def receipt(self) -> Receipt | None:
         """What was shown, decided and executed; None where no person decided."""
         return receipt_of(self.approval)
+
+    @property
+    def sent_at(self) -> datetime | None:
+        """When a call whose outcome is unknown was last begun."""
+        at = self.approval.context.get("started_at")
+        return datetime.fromisoformat(at) if at else None
 
     @property
     def raw(self) -> dict[str, Any]:

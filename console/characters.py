@@ -37,8 +37,18 @@ def reveal(text: str) -> SafeString:
     return mark_safe("".join(parts))  # noqa: S308 (every part is escaped)
 
 
+def reveal_text(text: str) -> str:
+    """The same where only text can stand, such as the title of a page: what can't be seen is given by its number."""
+    return "".join(
+        f"[U+{ord(char):04X}]" if is_hidden else char
+        for char, is_hidden in zip(text, _hidden_in(text), strict=True)
+    )
+
+
 def _hidden_in(text: str) -> list[bool]:
     """For each character whether it is named instead of drawn."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return [False] * len(text)
     hidden = [_is_hidden(char) for char in text]
     if text.isascii():
         return hidden

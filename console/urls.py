@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import audit, breaker, care, grants, me, rules, undoing
+from console.views import audit, breaker, bulk, care, grants, me, rules, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
 from console.views.decision import decision, edit, preview, recall
@@ -12,6 +12,8 @@ from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
 from console.views.inbox import card, changed, first, inbox, queue, stopped
+from console.views.reconciling import lookup
+from console.views.reopening import reopen
 from console.views.runs import run, runs, steps
 from console.views.sign_in import sign_in, sign_in_by_link, sign_out
 from console.views.steering import cancel, pause, resume, start
@@ -28,6 +30,8 @@ urlpatterns = [
     path("halt/lift", lift, name="lift-halt"),
     path("breakers/<slug:name>/lift", breaker.lift, name="lift-breaker"),
     path("inbox", inbox, name="inbox"),
+    path("inbox/bulk", bulk.choose),
+    path("inbox/bulk/decision", bulk.decide),
     path("inbox/queue", queue),
     path("inbox/first", first),
     path("inbox/<uuid:approval_id>", card, name="card"),
@@ -66,6 +70,8 @@ urlpatterns = [
     path("grants/propose", grants.from_history, name="propose-grant"),
     path("grants/<uuid:grant_id>/confirm", grants.confirm, name="confirm-grant"),
     path("grants/<uuid:grant_id>/revoke", grants.revoke, name="revoke-grant"),
+    path("inbox/<uuid:approval_id>/lookup", lookup),
+    path("inbox/<uuid:approval_id>/reopen", reopen),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),
     path("runs", runs, name="runs"),
     path("runs/start", start, name="start-run"),

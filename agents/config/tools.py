@@ -112,6 +112,7 @@ class ToolOptions(Strict):
     check: str = ""  # dotted path of a function of context and arguments
     dry_run: str = ""  # the tool that tells, without an effect, what the call would do
     fingerprint: str = ""  # the tool that tells what the call rests on
+    lookup: str = ""  # the read that tells whether a call happened, by its arguments and `idempotency_key`
     undo: Undo | None = None
 
 

@@ -20,7 +20,7 @@ from agents.tools.breaker import breakers
 from agents.tools.spec import Tool
 from approvals.eyes import terms_of, uncovered
 from approvals.halts import NOT_HALTED
-from approvals.models import Approval, GrantUse
+from approvals.models import Approval, GrantUse, Kind
 from approvals.places import stands_for, still_granted
 from approvals.policy import RANK, Outcome, Verdict, evaluate, stricter
 from approvals.states import ApprovalStatus
@@ -146,7 +146,8 @@ def objection_to(
     if approval is not None:
         if approval.status != ApprovalStatus.APPROVED or approval.resolved_at is None:
             return CallStatus.DENIED, f"The approval of this call is {approval.status}."
-        if approval.resolved_at + timedelta(seconds=settings.APPROVAL_USE_SECONDS) < now:
+        usable = timedelta(seconds=settings.APPROVAL_USE_SECONDS)
+        if approval.resolved_at + usable < now and not _was_told_to_repeat(call, since=now - usable):
             return (
                 CallStatus.EXPIRED,
                 "The approval of this call was too old when it could run. It did not happen.",
@@ -160,6 +161,18 @@ def objection_to(
         granted = terms.place.digest == terms.digest and stands_for(terms.place, verdict, now=now)
         return None if granted else verdict
     return verdict if approval is None or _is_weaker(approval, verdict) else None
+
+
+def _was_told_to_repeat(call: ToolCall, *, since: datetime) -> bool:
+    """Whether a person said lately that the call did not happen: that is a fresh word to run it."""
+    return Approval.objects.filter(
+        run_id=call.run_id,
+        call_id=call.pk,
+        kind=Kind.RECONCILE,
+        status=ApprovalStatus.ANSWERED,
+        resolved_at__gte=since,
+        decision__answer__outcome="not_happened",
+    ).exists()
 
 
 def _is_weaker(approval: Approval, verdict: Verdict) -> bool:

@@ -1,4 +1,4 @@
-"""Tools that name other tools: the lookup of a check, a dry run, a fingerprint, a fallback, the one that takes a call back."""
+"""Tools that name other tools: for a check, a dry run, a lookup, a fingerprint, as a fallback, or to take a call back."""
 
 import json
 from collections.abc import Iterator
@@ -14,14 +14,15 @@ from traces.redaction import redact
 
 FACTS = 20  # of a dry run that are shown
 FACT_CHARS = 500
+KEY = "idempotency_key"  # of a lookup: the argument that takes the key under which the call was sent
 
 Wrong = tuple[list[str | int], str]  # the place below the tool, and what is wrong there
 
 
 def linked(tools: dict[str, Tool]) -> dict[str, Tool]:
-    """The tools with the checks and dry runs that need others of them."""
+    """The tools with the checks, dry runs, fingerprints and lookups that need others of them."""
     return {
-        name: _with_fingerprint(_with_dry_run(with_checks(tool, tools), tools), tools)
+        name: _with_lookup(_with_fingerprint(_with_dry_run(with_checks(tool, tools), tools), tools), tools)
         for name, tool in tools.items()
     }
 
@@ -35,11 +36,10 @@ def wrong_links(tool: Tool, tools: dict[str, Tool], *, fallback: bool, undo: boo
             argument = check.exists.argument or name.rpartition(".")[2]
             if wrong := _no_read(check.exists.tool, tools) or _no_lookup(tools[check.exists.tool], argument):
                 yield ["checks", name, "exists"], wrong
-    if tool.dry_run and (wrong := _no_read(tool.dry_run, tools) or _no_dry_run(tool, tools[tool.dry_run])):
-        yield ["dry_run"], wrong
-    by = tool.fingerprint_by
-    if by and (wrong := _no_read(by, tools) or _no_dry_run(tool, tools[by])):
-        yield ["fingerprint"], wrong
+    named = (("dry_run", tool.dry_run), ("fingerprint", tool.fingerprint_by), ("lookup", tool.look_up))
+    for option, name in named:
+        if name and (wrong := _no_read(name, tools) or _needs_more(tool, tools[name], option)):
+            yield [option], wrong
     if fallback and tool.fallback and tool.fallback not in tools:
         yield ["fallback"], _lacks(tool.fallback, tools)
     if undo and tool.undo:
@@ -73,9 +73,14 @@ def _no_lookup(lookup: Tool, argument: str) -> str:
     return f"{lookup.name} needs {', '.join(others)} beside {argument}." if others else ""
 
 
-def _no_dry_run(tool: Tool, dry_run: Tool) -> str:
-    needed = [name for name in required_by(dry_run.parameters) if unknown_at(tool.parameters, name)]
-    return f"{dry_run.name} needs {', '.join(needed)}, which {tool.name} doesn't have." if needed else ""
+def _needs_more(tool: Tool, asked: Tool, option: str) -> str:
+    given = {KEY} if option == "lookup" else set()
+    needed = [
+        name
+        for name in required_by(asked.parameters)
+        if name not in given and unknown_at(tool.parameters, name)
+    ]
+    return f"{asked.name} needs {', '.join(needed)}, which {tool.name} doesn't have." if needed else ""
 
 
 def _with_dry_run(tool: Tool, tools: dict[str, Tool]) -> Tool:
@@ -84,11 +89,7 @@ def _with_dry_run(tool: Tool, tools: dict[str, Tool]) -> Tool:
     name = tool.dry_run
 
     def preview(context: ToolContext, arguments: dict[str, Any]) -> Preview:
-        asked = tools.get(name)
-        if asked is None or asked.suspended:
-            raise LookupError(asked.suspended if asked else f"{name} is gone")
-        taken = {each: value for each, value in arguments.items() if not unknown_at(asked.parameters, each)}
-        return _as_preview(redact(asked.run(context, taken)), name)
+        return _as_preview(_ask(tools.get(name), name, context, arguments), name)
 
     return replace(tool, preview=preview)
 
@@ -99,13 +100,28 @@ def _with_fingerprint(tool: Tool, tools: dict[str, Tool]) -> Tool:
     name = tool.fingerprint_by
 
     def fingerprint(context: ToolContext, arguments: dict[str, Any]) -> Any:
-        asked = tools.get(name)
-        if asked is None or asked.suspended:
-            raise LookupError(asked.suspended if asked else f"{name} is gone")
-        taken = {each: value for each, value in arguments.items() if not unknown_at(asked.parameters, each)}
-        return asked.run(context, taken)
+        return _ask(tools.get(name), name, context, arguments)
 
     return replace(tool, fingerprint=fingerprint)
+
+
+def _with_lookup(tool: Tool, tools: dict[str, Tool]) -> Tool:
+    if not tool.look_up:
+        return tool
+    name = tool.look_up
+
+    def lookup(context: ToolContext, arguments: dict[str, Any]) -> Any:
+        return _ask(tools.get(name), name, context, {**arguments, KEY: context.idempotency_key})
+
+    return replace(tool, lookup=lookup)
+
+
+def _ask(asked: Tool | None, name: str, context: ToolContext, arguments: dict[str, Any]) -> Any:
+    """What a read returns for those of `arguments` that it takes."""
+    if asked is None or asked.suspended:
+        raise LookupError(asked.suspended if asked else f"{name} is gone")
+    taken = {each: value for each, value in arguments.items() if not unknown_at(asked.parameters, each)}
+    return redact(asked.run(context, taken))
 
 
 def _as_preview(data: Any, name: str) -> Preview:

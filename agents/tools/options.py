@@ -32,7 +32,7 @@ _RENAMED = {"fingerprint": "fingerprint_by"}
 def with_options(tool: Tool, options: ToolOptions) -> Tool:
     """The tool treated as `options` say; what they leave open stays as the tool has it. Raises BadConfig.
 
-    Checks, the dry run, the fallback and the undo name other tools: `agents.tools.links` brings them together.
+    Checks, the dry run, the lookup, the fallback and the undo name other tools: `agents.tools.links` brings them together.
     """
     changes: dict[str, Any] = options.model_dump(include=_AS_THEY_ARE, exclude_defaults=True)
     changes |= {_RENAMED[key]: getattr(options, key) for key in _RENAMED}
@@ -44,6 +44,7 @@ def with_options(tool: Tool, options: ToolOptions) -> Tool:
     changes["cache_seconds"] = float(options.cache or 0)
     changes["fresh_seconds"] = float(options.fresh or 0)
     changes["checks"] = options.checks
+    changes["look_up"] = options.lookup
     if options.title:
         changes["title"] = _titled(options.title, tool)
     if options.check:

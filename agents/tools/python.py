@@ -34,6 +34,7 @@ def tool(
     when_not_to_use: str = "",
     check: Callable[..., None] | None = None,
     preview: Callable[..., Preview] | None = None,
+    lookup: Callable[..., Any] | None = None,
     undo: tuple[str, dict[str, Any]] | None = None,
     fingerprint: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]:
@@ -44,8 +45,10 @@ def tool(
     function of them. `check` and `preview` take the same parameters as the function; `check` raises ValueError,
     NotFound or Denied with a message that says what would be valid, `preview` must have no effect. `fingerprint`, of the
     same parameters, returns what the call rests on: where that differs just before an approved call runs from what it
-    was when people were asked, they are asked again. An effect that isn't stated
-    is irreversible. `rate_limit` (calls a minute), `retries` and `fallback` (the name of another tool) say what holds
+    was when people were asked, they are asked again. `lookup` takes them too, has no effect either, and tells what its
+    system knows of the call, by `context.idempotency_key` where it can: a person reads that where the outcome of a call
+    was lost. An effect that isn't stated is irreversible.
+    `rate_limit` (calls a minute), `retries` and `fallback` (the name of another tool) say what holds
     when the tool is in trouble. `cache_seconds` and `fresh_seconds` are for reads alone: how long a result serves the
     same subject again, and beyond what age it is read again before an effect runs. `undo` names the tool that takes a
     call back, and its arguments: ("remove_note", {"note_id": "result.id"}); an agent that lacks it can't undo. Raises
@@ -115,6 +118,7 @@ def tool(
             title=_titled(title, names) if isinstance(title, str) else title,
             check=bound(check) if check else None,
             preview=bound(preview) if preview else None,
+            lookup=bound(lookup) if lookup else None,
             undo=undo,
             fingerprint=bound(fingerprint) if fingerprint else None,
         )

@@ -100,6 +100,8 @@ class Tool:
     )  # by argument; `agents.tools.links` lays them on
     dry_run: str = ""  # the tool that tells, without an effect, what a call would do; likewise
     fingerprint_by: str = ""  # the tool that tells what a call rests on; likewise
+    look_up: str = ""  # the tool that tells whether a call happened; likewise
+    lookup: Callable[[ToolContext, dict[str, Any]], Any] | None = None  # the same by code; without an effect
 
     @property
     def built_in(self) -> bool:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from ninja import Query, Router
 from ninja.responses import Status
 
+from agents.bulk import Frozen, decide_each
 from agents.decisions import decide as take_decision
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
@@ -28,6 +29,9 @@ from console.api.shapes import (
     ApprovalList,
     ApprovalOut,
     Because,
+    BulkIn,
+    BulkOut,
+    BulkResult,
     CallbackOut,
     DecisionIn,
     DecisionOut,
@@ -82,6 +86,29 @@ def listing(request: HttpRequest, query: Query[ApprovalQuery]) -> ApprovalList:
         rows = rows.filter(run_id=query.run)
     found, people = page(rows, query, time="requested_at"), electorate()
     return ApprovalList(items=[shape_approval(approval, people) for approval in found.rows], next=found.next)
+
+
+@router.post(
+    "/bulk-decision",
+    response=BulkOut,
+    auth=ANY,
+    operation_id="decide_several",
+    summary="Decide several at once",
+)
+def decide_several(request: HttpRequest, body: BulkIn) -> BulkOut:
+    """Each is decided by itself, on exactly what its digest stands for; one that fails changes nothing for the others."""
+    frozen = [Frozen(**item.model_dump()) for item in body.decisions]
+    return BulkOut(
+        results=[
+            BulkResult(
+                id=each.id,
+                result=each.result,
+                detail=each.detail,
+                status=ApprovalStatus(each.approval.status) if each.approval else None,
+            )
+            for each in decide_each(frozen, actor=actor_of(request))
+        ]
+    )
 
 
 @router.get("/{approval_id}", response=ApprovalOut, operation_id="get_approval", summary="Read an approval")

@@ -17,9 +17,9 @@ from approvals.access import ADMIN, OPERATOR, PEOPLE, Actor, roles_of
 from approvals.attention.models import DutyHours
 from approvals.halts import may_lift as halts_may_lift
 from approvals.models import Halt
-from approvals.queries import pending_queue, standing_halts
+from approvals.queries import COUNTED, count_waiting, standing_halts
 from console.cards import NEVER
-from console.characters import reveal
+from console.characters import reveal, reveal_text
 from console.models import Notice, Profile
 from console.notifications.models import Topic
 from console.people.forms import WEEKDAYS
@@ -30,12 +30,19 @@ from traces.models import Breaker
 register = template.Library()
 
 LINE = 60  # characters of JSON that are easily read on one line
+READ = 8000  # characters that are shown of a value; the raw request has all
 
 
 @register.filter
 def visible(value: Any) -> SafeString:
     """`value` escaped, with what can't be seen made visible: control and bidirectional characters, walls of blanks."""
     return reveal(str(value))
+
+
+@register.filter
+def visible_text(value: Any) -> str:
+    """The same as `visible`, where only text can stand."""
+    return reveal_text(str(value))
 
 
 @register.filter
@@ -48,8 +55,8 @@ def written(value: Any) -> SafeString:
     if value == "":
         return mark_safe('<span class="text-secondary">empty</span>')
     if isinstance(value, dict | list):
-        return format_html('<code class="json">{}</code>', visible(as_json(value)))
-    return visible(value)
+        return format_html('<code class="json">{}</code>', visible(excerpt(as_json(value), READ)))
+    return visible(excerpt(value, READ))
 
 
 @register.filter
@@ -65,6 +72,12 @@ def as_line(value: Any) -> str:
 
 
 @register.filter
+def as_words(value: Any) -> str:
+    """A text as it is, and any other value as JSON on one line."""
+    return value if isinstance(value, str) else as_line(value)
+
+
+@register.filter
 def as_json(value: Any) -> str:
     """`value` as JSON, indented where it is long."""
     line = as_line(value)
@@ -76,6 +89,18 @@ def excerpt(value: Any, length: int) -> str:
     """At most `length` characters of `value`; says how many there were."""
     text = str(value)
     return text if len(text) <= length else f"{text[:length]} … ({length:,} of {len(text):,} characters)"
+
+
+@register.filter
+def excerpt_written(value: Any, length: int) -> SafeString:
+    """A JSON value as `written` has it, at most `length` characters of it."""
+    parts = isinstance(value, dict | list)
+    text = excerpt(as_json(value) if parts else value, length)
+    return (
+        format_html('<code class="json">{}</code>', visible(text))
+        if parts
+        else written(text if value else value)
+    )
 
 
 @register.filter
@@ -210,8 +235,14 @@ def single_operator() -> bool:
 
 @register.simple_tag
 def waiting_count(user: User) -> int:
-    """How many requests wait for a person."""
-    return pending_queue(Actor(user)).count()
+    """How many requests wait for a person, as far as they are counted."""
+    return count_waiting(Actor(user))
+
+
+@register.filter
+def counted(number: int) -> str:
+    """A number of requests as far as they are counted: "1,000+" beyond."""
+    return f"{COUNTED:,}+" if number > COUNTED else f"{number:,}"
 
 
 @register.simple_tag

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from approvals.access import Actor, get_approval
 from approvals.exceptions import Missing
 from approvals.models import Approval
-from approvals.queries import pending_queue
+from approvals.queries import COUNTED, count_waiting, pending_queue, queue_rows
 from approvals.viewing import note_view
 from console.around import around
 from console.cards import REJECTIONS, Card
@@ -26,7 +26,7 @@ TIMES = {  # s: how long a grant may hold
     "604800": "7 days",
     "2592000": "30 days",
 }
-SHOWN = 200  # rows of the queue; who has more waiting needs other means than scrolling
+SHOWN = 50  # rows of a page of the queue
 
 
 @require_safe
@@ -35,14 +35,14 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """The queue, with its first request open beside it."""
     actor = actor_of(request)
     first = pending_queue(actor).first()
-    return render(request, "inbox/page.html", page_context(actor, first))
+    return render(request, "inbox/page.html", page_context(actor, first) | queue_page(request, actor, first))
 
 
 @require_safe
 @people_only
 def queue(request: HttpRequest) -> HttpResponse:
     """The queue alone, for a page that is open."""
-    return render(request, "inbox/_queue.html", queue_context(actor_of(request)))
+    return render(request, "inbox/_queue.html", queue_page(request, actor_of(request)))
 
 
 @require_safe
@@ -94,15 +94,28 @@ def visible_or_404(approval_id: UUID, actor: Actor) -> Approval:
         raise Http404(str(error)) from error
 
 
-def queue_context(actor: Actor, current: Approval | None = None) -> dict[str, Any]:
-    """What the queue shows."""
-    waiting = pending_queue(actor)
-    count = waiting.count()
+def queue_page(request: HttpRequest, actor: Actor, current: Approval | None = None) -> dict[str, Any]:
+    """The page of the queue that the address names."""
+    number = request.GET.get("page", "")
+    return queue_context(actor, current, page=int(number) if number.isdecimal() and len(number) < 6 else 1)
+
+
+def queue_context(actor: Actor, current: Approval | None = None, *, page: int = 1) -> dict[str, Any]:
+    """What a page of the queue shows; the last one that there is where `page` is beyond it."""
+    count = count_waiting(actor)
+    if count <= COUNTED:
+        page = min(page, (count - 1) // SHOWN + 1)
+    page = max(page, 1)
+    start = (page - 1) * SHOWN
+    rows = list(queue_rows(actor).prefetch_related("care__holder")[start : start + SHOWN + 1])
     return {
-        "queue": waiting.select_related("care__holder")[:SHOWN],
+        "queue": rows[:SHOWN],
         "waiting": count,
-        "hidden": max(count - SHOWN, 0),
         "current": current,
+        "page": page,
+        "first_row": start + 1,
+        "last_row": start + min(len(rows), SHOWN),
+        "next_page": page + 1 if len(rows) > SHOWN else None,
     }
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import Field
 
+from agents.bulk import MOST, Came
 from approvals.models import DeliveryStatus, Kind
 from approvals.states import ApprovalStatus
 from console.api.shapes.base import Body
@@ -15,7 +16,7 @@ from console.api.shapes.base import Body
 class ApprovalIn(Body):
     """What another program's agent wants to do."""
 
-    tool: str = Field(min_length=1, max_length=128, pattern=r"^[\w.:/-]+$")
+    tool: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:/-]+$")
     arguments: dict[str, Any]
     effect: Literal["read", "reversible", "irreversible"] = "irreversible"
     reason: str = Field(
@@ -90,6 +91,36 @@ class DecisionIn(Body):
     )
     answer: dict[str, Any] | None = Field(default=None, description="With answer.")
     reason: str = Field(default="", max_length=2000, description="With reject: what the agent is told.")
+
+
+class BulkItem(Body):
+    """One of several requests, as it was shown."""
+
+    id: UUID
+    digest: str = Field(max_length=64)
+    decision: Literal["approve", "reject"]
+    reason: str = Field(default="", max_length=2000, description="With reject: what the agent is told.")
+
+
+class BulkIn(Body):
+    """Several requests, each decided by itself."""
+
+    decisions: list[BulkItem] = Field(min_length=1, max_length=MOST)
+
+
+class BulkResult(Schema):
+    """What became of one; nothing was changed unless it is done, or voted where more people must agree."""
+
+    id: UUID
+    result: Came
+    detail: str
+    status: ApprovalStatus | None = Field(description="How it stands now; null where nothing was changed.")
+
+
+class BulkOut(Schema):
+    """One result for each decision, in the order in which they were sent."""
+
+    results: list[BulkResult]
 
 
 class ApprovalList(Schema):

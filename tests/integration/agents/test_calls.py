@@ -1,10 +1,12 @@
 """What becomes of a tool call, whatever the model, the tool and the database do."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from agents.actions import cancel_run
 from agents.decisions import decide
@@ -101,6 +103,27 @@ def test_a_person_who_says_that_it_did_not_happen_has_it_run_with_the_same_key(p
     assert len(set(tools.effects())) == 1  # the same key
     assert len(tools.effects()) == 2
     assert run.status == "waiting_approval"  # the tool lost its reply again
+
+
+@pytest.mark.req("TOOL-4", "APR-4")
+def test_that_word_counts_from_when_it_was_given_not_from_the_first_approval(play: Play) -> None:
+    play([call("lose_reply"), say("Done.")])
+    world.publish_agent()
+    run = world.carry_on_approved(world.carry_on(world.start()))
+    long_ago = timezone.now() - timedelta(hours=3)
+    Approval.objects.filter(run_id=run.pk, kind="action").update(resolved_at=long_ago)
+    request = world.pending(run)
+    answer = {"outcome": "not_happened"}
+    decide(
+        approval_id=request.pk,
+        actor=world.operator(),
+        decision="answer",
+        digest=request.digest,
+        answer=answer,
+    )
+    run = world.carry_on(run)
+    assert len(tools.effects()) == 2
+    assert world.pending(run).kind == "reconcile"  # the tool lost its reply again
 
 
 @pytest.mark.req("TOOL-3")

@@ -303,7 +303,9 @@ def test_a_grant_that_ended_between_judgement_and_claim_asks_people(play: Play, 
                 grants.revoke(grant.pk, actor=ben, now=timezone.now())
             case "halted":
                 halt(actor=ben, now=timezone.now(), agent="teller")
-                lift_halt(actor=Actor(user=world.person("cleo", "operator")), now=timezone.now(), agent="teller")
+                lift_halt(
+                    actor=Actor(user=world.person("cleo", "operator")), now=timezone.now(), agent="teller"
+                )
             case _:
                 Grant.objects.filter(pk=grant.pk).update(expires_at=timezone.now())
         patch.undo()

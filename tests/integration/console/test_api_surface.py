@@ -37,7 +37,7 @@ def test_the_api_has_what_programs_rely_on() -> None:
         ("get", f"/api/v1/runs/{ANY}/steps"), ("get", f"/api/v1/runs/{ANY}/tool-calls"),
         ("post", f"/api/v1/runs/{ANY}/cancel"), ("post", f"/api/v1/runs/{ANY}/pause"),
         ("post", f"/api/v1/runs/{ANY}/resume"), ("post", f"/api/v1/runs/{ANY}/plan"), ("post", "/api/v1/approvals"), ("get", "/api/v1/approvals"),
-        ("get", f"/api/v1/approvals/{ANY}"), ("post", f"/api/v1/approvals/{ANY}/decision"),
+        ("get", f"/api/v1/approvals/{ANY}"), ("post", f"/api/v1/approvals/{ANY}/decision"), ("post", "/api/v1/approvals/bulk-decision"),
         ("post", f"/api/v1/approvals/{ANY}/withdraw"), ("post", "/api/v1/halt"), ("delete", "/api/v1/halt"),
         ("get", "/api/v1/traces"), ("get", f"/api/v1/traces/{'0' * 32}"), ("get", "/api/v1/agents"),
         ("get", "/api/v1/agents/teller"), ("get", "/api/v1/breakers"),

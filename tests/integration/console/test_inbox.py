@@ -361,7 +361,7 @@ def test_a_call_of_unknown_outcome_is_settled_by_a_form(ana: Client) -> None:
         run = world.carry_on(run)
         question = world.pending(run)
         page = words(ana.get(f"/inbox/{question.pk}"))
-        assert "Look in the system that it acts on whether it happened" in page
+        assert "Find out whether it happened, then say what you found" in page
         assert "no time limit" in page
         assert send(ana, question, "answer").status_code == 422
         response = send(ana, question, "answer", field_outcome='"happened"', field_note="It is in the books.")

@@ -1,0 +1,89 @@
+"""A queue of ten thousand."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from approvals.access import Actor
+from approvals.models import Approval
+from approvals.queries import pending_queue, queue_rows
+from tests import world
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MANY = 10_000
+FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@pytest.fixture
+def full(client: Client) -> Client:
+    """A person before a queue of ten thousand requests as large as real ones, and half as many that are settled."""
+    client.force_login(world.person("ana", "operator"))
+    now = timezone.now()
+    evidence = {"evidence": [{"tool": "read_mail", "result": "words " * 200, "arguments": {}}]}
+    Approval.objects.bulk_create(
+        Approval(
+            title=f"Pay EUR {place}.00 to acme",
+            tool="pay",
+            agent="teller",
+            risk=("low", "medium", "high")[place % 3],
+            digest=f"{place:064d}",
+            arguments={"account": "acme", "amount": place},
+            context=evidence,
+            status="pending" if place < MANY else "denied",
+            requested_at=now - timedelta(seconds=place),
+            expires_at=now + timedelta(seconds=3600 + (place * 7919) % 50_000),
+            resolved_at=None if place < MANY else now,
+        )
+        for place in range(MANY + MANY // 2)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE approvals_approval")
+    return client
+
+
+@pytest.mark.req("APR-1", "OPS-4")
+def test_the_first_page_of_ten_thousand_takes_less_than_100_ms(
+    full: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the test client alone does, copying the context of every template, is no time of the server.
+    monkeypatch.setattr("django.test.client.store_rendered_templates", lambda *args, **kwargs: None)
+    for path, headers in (("/inbox/queue", FRAGMENT), ("/inbox", {})):
+        full.get(path, headers=headers)  # templates are read once
+        times = []
+        for _ in range(15):
+            start = time.thread_time()
+            response = full.get(path, headers=headers)
+            times.append(time.thread_time() - start)
+        assert response.status_code == 200
+        # The time that the thread worked, since others work on the machine too; the database's is looked at below.
+        assert sorted(times)[3] < 0.08, times
+    plan = queue_rows(Actor(world.person("ana", "operator")))[:51].explain(analyze=True)
+    assert float(plan.split("Execution Time: ")[1].split()[0]) < 20  # ms
+    page = response.content.decode()
+    assert page.count('class="row-link') == 50
+    assert "1 to 50 of 1,000+" in page
+    assert "1,000+" in page.split('id="inbox-count"')[1][:40]
+
+
+@pytest.mark.req("APR-1")
+def test_the_pages_follow_each_other_and_the_index_gives_the_order(full: Client) -> None:
+    ana = Actor(world.person("ana", "operator"))
+    wanted = [str(pk) for pk in pending_queue(ana).values_list("pk", flat=True)[:100]]
+    second = full.get("/inbox?page=2").content.decode()
+    assert all(f'id="row-{pk}"' in second for pk in wanted[50:])
+    assert 'hx-get="/inbox/queue?page=2"' in second
+    assert "51 to 100" in second
+    assert full.get("/inbox?page=nonsense").status_code == 200
+    assert full.get("/inbox?page=99999").status_code == 200
+    assert "approval_queue" in queue_rows(ana)[:51].explain()
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        full.get("/inbox/queue")
+    assert len(queries) < 12
