@@ -295,7 +295,8 @@ def test_a_credential_is_put_in_when_sent_and_masked_when_it_comes_back(
         reply(handler, 200 if handler.command == "GET" else 401, body)
 
     caplog.set_level(logging.INFO)
-    keep(kind=kind, parameter=parameter, hosts=["127.0.0.1"])
+    secret = f"desk:{SECRET}" if kind == "basic" else SECRET
+    keep(kind=kind, secret=secret, parameter=parameter, hosts=["127.0.0.1"])
     shop.answers["/x"] = echo
     result = perform(
         {"key": "mine"}, url=f"{shop.url}/x", credential="shop", effect="read", arguments={"key": "string"}

@@ -176,7 +176,7 @@ class TestPublishing:
     @pytest.mark.parametrize(
         ("change", "path"),
         [
-            ({"patern": "react"}, []),
+            ({"patern": "react"}, ["patern"]),
             ({"limits": {"turns": -1}}, ["limits", "turns"]),
             ({"policy": [{"tool": "pay", "then": "allow"}]}, ["policy", 0, "tool"]),
             ({"tools": [{"python": "os.system"}]}, None),
