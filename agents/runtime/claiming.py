@@ -187,7 +187,7 @@ def _is_weaker(approval: Approval, verdict: Verdict) -> bool:
 def _turn_down(
     stretch: Stretch, call: ToolCall, tool: Tool, objection: Turned | Verdict, now: datetime
 ) -> None:
-    if stretch.run.requested or stretch.run.halted:
+    if stretch.must_look:
         raise Changed  # that comes first
     free_place(call, now)
     shown = UNSHOWN

@@ -20,7 +20,7 @@ SLOW = timedelta(minutes=5)  # a call whose place is older was stored by its wor
 
 def take(stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict, digest: str) -> Grant | None:
     """The standing grant in which the call took a place, instead of people being asked about it."""
-    if stretch.run.requested or stretch.run.halted:
+    if stretch.must_look:
         return None
     return take_place(
         as_action(stretch.run, tool, call.arguments, tainted=call.tainted),

@@ -106,6 +106,11 @@ class Stretch:
         return self.run.version.agent.name
 
     @property
+    def must_look(self) -> bool:
+        """Whether a stop, or a person's wish, may stand that was not looked at yet: that comes first."""
+        return bool(self.run.requested) or (self.run.halted and not self.stopped_tools)
+
+    @property
     def is_direct(self) -> bool:
         """Whether it makes one call that was given, and asks no model."""
         return bool(self.steps) and self.steps[0].kind == StepKind.CALL
@@ -126,7 +131,7 @@ class Stretch:
             except Halted as halt:
                 self.halted = str(halt)
             else:
-                self.run.halted = False
+                self.run.halted = bool(self.stopped_tools)
         if self.config.pattern in STARTERS:
             self.children = list(self.run.children.order_by("part"))
         if self.run.requested == "steer":
