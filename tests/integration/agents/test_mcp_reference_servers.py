@@ -22,7 +22,12 @@ from tests.integration.agents.conftest import Play
 from tests.mcp_servers import reference
 from tests.waiting import until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("TOOL-1", "TOOL-3")]
+# The first test installs the servers, which takes as long as the registry does.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.req("TOOL-1", "TOOL-3"),
+    pytest.mark.timeout(600),
+]
 
 LIMITS = {"turns": 40, "tokens": 500_000}
 TEXT = base64.b64encode(b"a text to be packed").decode()

@@ -90,7 +90,7 @@ def token() -> str:
     return make_token(user=ada, role="admin", scopes=["decide"], now=now)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_the_api_does_what_its_document_says(url: str, token: str, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     command = [SCHEMATHESIS, "run", f"{url}/api/v1/openapi.json", *OPTIONS, "--exclude-operation-id", REVOKE]
