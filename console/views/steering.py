@@ -7,6 +7,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -38,7 +39,9 @@ class StartForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        agents = startable_agents().exclude(live_version__config__pattern="gateway")  # which asks no model
+        # All but gateways, which ask no model; a configuration that says no pattern has the usual one.
+        pattern = Q(live_version__config__pattern__isnull=True) | ~Q(live_version__config__pattern="gateway")
+        agents = startable_agents().filter(pattern)
         names = [(agent.name, agent.name) for agent in agents]
         self.fields["agent"].choices = names  # type: ignore[attr-defined]
 
