@@ -166,7 +166,7 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
         case Outcome.REQUIRE:
             denial = standing_denial(agent=stretch.agent, digest=digest, now=timezone.now())
-            if denial is not None:
+            if denial is not None and not call.step.payload.get("undoes"):  # which a person asks for, anew
                 return Judgement(CallStatus.REFUSED, _not_again(denial), digest, rule)
             call.tainted = tainted
             if grant := take(stretch, call, tool, verdict, digest):
