@@ -8,6 +8,8 @@ import pytest
 
 from agents.providers.routing import using
 from agents.providers.scripted import Script, Scripted
+from agents.tools.breaker import breakers
+from agents.valkey import valkey as shared
 
 Play = Callable[[Script], Scripted]
 
@@ -16,6 +18,16 @@ Play = Callable[[Script], Scripted]
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new file for the effects of each test."""
     monkeypatch.setenv("GATEHOUSE_TEST_LEDGER", str(tmp_path / "ledger"))
+
+
+@pytest.fixture(autouse=True)
+def tools_at_rest(valkey: object) -> None:
+    """No test finds a tool that failed in another one."""
+    client = shared()
+    for key in client.scan_iter("gatehouse:tool*"):
+        client.delete(key)
+    breakers._open.clear()
+    breakers._look_at = 0.0
 
 
 @pytest.fixture
