@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.backends.base.creation import BaseDatabaseCreation
 from django.test import TransactionTestCase
 
 from console import environment
@@ -77,8 +78,14 @@ def quick_flush() -> Iterator[None]:
             cursor.execute("SET LOCAL session_replication_role = replica")  # no foreign keys, no triggers
             cursor.execute("; ".join(f"DELETE FROM {connection.ops.quote_name(name)}" for name in names))
 
+    def destroy(self: BaseDatabaseCreation, name: str, verbosity: int) -> None:
+        """Also where a thread that outlives its test, such as one of a pool, still has a connection."""
+        with self._nodb_cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {self.connection.ops.quote_name(name)} WITH (FORCE)")
+
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+    patch.setattr(BaseDatabaseCreation, "_destroy_test_db", destroy)
     yield
     patch.undo()
 

@@ -23,6 +23,8 @@ from tests import world
 from tests.waiting import until
 from traces.models import Breaker
 
+TRIES = 3
+
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("APR-10", "OPS-4")]
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
@@ -95,7 +97,10 @@ def test_the_api_does_what_its_document_says(url: str, token: str, tmp_path: Pat
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     command = [SCHEMATHESIS, "run", f"{url}/api/v1/openapi.json", *OPTIONS, "--exclude-operation-id", REVOKE]
     command += ["--header", f"Authorization: Bearer {token}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    for _ in range(TRIES):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        if "SystemError" not in done.stdout + done.stderr:
+            break  # else the checker itself broke down, which says nothing of the API
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
     schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json")
     for status in (204, 401):
