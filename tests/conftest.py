@@ -80,7 +80,7 @@ def quick_flush() -> Iterator[None]:
 
     def destroy(self: BaseDatabaseCreation, name: str, verbosity: int) -> None:
         """Also where a thread that outlives its test, such as one of a pool, still has a connection."""
-        with self._nodb_cursor() as cursor:
+        with self._nodb_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(f"DROP DATABASE {self.connection.ops.quote_name(name)} WITH (FORCE)")
 
     patch = pytest.MonkeyPatch()
