@@ -90,6 +90,6 @@ async def _client(url: str, **headers: str) -> AsyncIterator[Client]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(url, timeout=2, trust_env=False).status_code < 500
+        return httpx2.post(url, json={}, timeout=2, trust_env=False).status_code < 500
     except httpx2.TransportError:
         return False
