@@ -1,6 +1,7 @@
 """The gateway's own tools: ask for an approval, start a run, and hear what became of either."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -137,7 +138,7 @@ def listed(caller: Caller) -> list[ListedTool]:
         ListedTool(
             name=name,
             description=" ".join((own.work.__doc__ or "").split()),
-            input_schema=own.model.model_json_schema(),
+            input_schema=_schema_of(own.model),
             annotations=ToolAnnotations(
                 read_only_hint=not own.scope, destructive_hint=False, open_world_hint=False
             ),
@@ -145,6 +146,12 @@ def listed(caller: Caller) -> list[ListedTool]:
         for name, own in OWN.items()
         if not own.scope or own.scope in caller.scopes
     ]
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Made once: it takes longer than many a call."""
+    return model.model_json_schema()
 
 
 async def call(caller: Caller, name: str, arguments: dict[str, Any]) -> CallToolResult:

@@ -90,11 +90,16 @@ def _listed(tool: Tool) -> ListedTool:
     )
 
 
+def _no_headers(tool: str) -> None:
+    """No tool takes an argument by a header, so nothing has to be listed at each call to compare them."""
+
+
 server: Server[Any] = Server(
     "gatehouse",
     title="Gatehouse",
     version=version("gatehouse"),
     instructions=INSTRUCTIONS,
+    get_tool_input_schema=_no_headers,
     on_list_tools=list_tools,
     on_call_tool=call_tool,
 )
