@@ -165,6 +165,7 @@ def test_a_call_that_failed_is_made_again_and_nothing_else_is(
     words: str | None,
     seconds: int,
 ) -> None:
+    begun = timezone.now()
     run = begin(LOOK, faulty(ANSWER, kind, **given))
     host = settings.SIMULATOR_URL.removeprefix("http://")
     endings = {
@@ -178,6 +179,7 @@ def test_a_call_that_failed_is_made_again_and_nothing_else_is(
     reason = f"The model failed ({told}); it is asked again in about {seconds} s."
     assert ending(run) == ("waiting_retry", reason)
     assert run.wake_at is not None
+    assert begun + timedelta(seconds=seconds) <= run.wake_at
     assert run.wake_at - timezone.now() <= timedelta(seconds=seconds * 1.25)
     assert (run.lease_until, run.lease_owner) == (None, "")
     says(run, "It goes on at")

@@ -47,23 +47,26 @@ def full(client: Client) -> Client:
     return client
 
 
+def work_of(client: Client, path: str, headers: dict[str, str]) -> float:
+    """How long the thread works for a page (s), of several tries one of the best: others work on the machine too."""
+    client.get(path, headers=headers)  # templates are read once
+    times = []
+    for _ in range(15):
+        start = time.thread_time()
+        assert client.get(path, headers=headers).status_code == 200
+        times.append(time.thread_time() - start)
+    return sorted(times)[3]
+
+
 @pytest.mark.req("APR-1", "OPS-4")
-def test_the_first_page_of_ten_thousand_takes_less_than_100_ms(
+def test_the_first_page_of_ten_thousand_takes_no_longer_than_of_a_hundred(
     full: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What the test client alone does, copying the context of every template, is no time of the server.
     monkeypatch.setattr("django.test.client.store_rendered_templates", lambda *args, **kwargs: None)
-    for path, headers in (("/inbox/queue", FRAGMENT), ("/inbox", {})):
-        full.get(path, headers=headers)  # templates are read once
-        times = []
-        for _ in range(15):
-            start = time.thread_time()
-            response = full.get(path, headers=headers)
-            times.append(time.thread_time() - start)
-        assert response.status_code == 200
-        # The time that the thread worked, since others work on the machine too, which may be a slow one: on a quiet
-        # one of today it is 60 to 90 ms. That it does not grow with the queue is what the plan says.
-        assert sorted(times)[3] < 0.4, times
+    pages: tuple[tuple[str, dict[str, str]], ...] = (("/inbox/queue", FRAGMENT), ("/inbox", {}))
+    many = [work_of(full, *page) for page in pages]
+    response = full.get("/inbox")
     plan = queue_rows(Actor(world.person("ana", "operator")))[:51].explain()
     assert "Index Scan" in plan
     assert "Sort" not in plan
@@ -71,6 +74,9 @@ def test_the_first_page_of_ten_thousand_takes_less_than_100_ms(
     assert page.count('class="row-link') == 50
     assert "1 to 50 of 1,000+" in page
     assert "1,000+" in page.split('id="inbox-count"')[1][:40]
+    Approval.objects.filter(arguments__amount__gte=100).delete()
+    few = [work_of(full, *page) for page in pages]
+    assert all(large < 1.5 * small for large, small in zip(many, few, strict=True)), (many, few)
 
 
 @pytest.mark.req("APR-1")
