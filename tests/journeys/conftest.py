@@ -132,9 +132,13 @@ def installation() -> Iterator[Installation]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, or the one that Playwright brought."""
+    """The system's Chromium, or the one that Playwright brought.
+
+    It is closed after the last journey: while it lives, its event loop counts as running in this thread, and
+    no test after it could start one.
+    """
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=BROWSER_ARGUMENTS)
@@ -142,7 +146,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_in(installation: Installation, browser: Browser) -> dict[str, Any]:
     """The cookies of each example person, by name: a link works once, its session for all journeys."""
     states = {}
