@@ -10,8 +10,9 @@ from django.utils import timezone
 from jsonschema import Draft202012Validator
 
 from agents.models import ToolCall
-from agents.runtime.binding import as_action, call_digest, tool_context
+from agents.runtime.binding import as_action, call_digest
 from agents.runtime.drift import fingerprint
+from agents.runtime.reads import asking_context
 from agents.runtime.requesting import show
 from agents.tools.registry import tools_of
 from agents.tools.results import Denied
@@ -51,7 +52,7 @@ def decide(
         case "edit":
             if arguments is None:
                 raise Invalid("An edit needs the arguments as they are to run.")
-            edit = _edit(_editable(approval_id, actor), arguments, final=True)
+            edit = _edit(_editable(approval_id, actor), arguments, actor, final=True)
             return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, edit=edit, now=now)
         case "reject":
             if not reason.strip():
@@ -86,7 +87,7 @@ def preview_edit(*, approval_id: UUID, actor: Actor, arguments: dict[str, Any]) 
         "errors": [],
     }
     try:
-        edit = _edit(approval, arguments)
+        edit = _edit(approval, arguments, actor)
     except Invalid as error:
         return shown | {"errors": error.errors or [{"path": [], "message": str(error)}]}
     return shown | {"title": edit.title, "preview": edit.preview, "digest": edit.digest}
@@ -100,7 +101,7 @@ def _editable(approval_id: UUID, actor: Actor) -> Approval:
     return approval
 
 
-def _edit(approval: Approval, arguments: dict[str, Any], *, final: bool = False) -> Edit:
+def _edit(approval: Approval, arguments: dict[str, Any], actor: Actor, *, final: bool = False) -> Edit:
     """The person's wording, validated and judged; with what it rests on, where it is `final`. Raises Invalid."""
     if approval.call_id is None:
         return _edit_of_another_program(approval, arguments)
@@ -108,7 +109,7 @@ def _edit(approval: Approval, arguments: dict[str, Any], *, final: bool = False)
     tool = tools_of(call.run.version.parsed).get(call.tool)
     if tool is None:
         raise Invalid(f"The tool {call.tool} is gone: reject this request.")
-    context = tool_context(call, agent=approval.agent)
+    context = asking_context(call, agent=approval.agent, actor=str(actor))
     try:
         validate(tool, context, arguments)
         shown = show(tool, context, arguments)

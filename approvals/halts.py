@@ -59,11 +59,13 @@ def may_lift(row: Halt, actor: Actor) -> bool:
     return not needs_another or row.halted_by_id != actor.user.pk
 
 
-def require_running(agent: str) -> None:
-    """Raise Halted while an emergency stop stands over `agent`; in a transaction, that holds until its commit."""
+def require_running(agent: str, *, tool: str = "") -> None:
+    """Raise Halted while an emergency stop stands over `agent`, or over `tool` of it; in a transaction, that holds
+    until its commit.
+    """
     if connection.in_atomic_block:
         _lock_halts(shared=True)
-    standing = Halt.objects.filter(agent__in=["", agent], tool="", lifted_at=None)
+    standing = Halt.objects.filter(agent__in=["", agent], tool__in=["", tool], lifted_at=None)
     row = standing.select_related("halted_by").first()
     if row is not None:
         raise Halted(

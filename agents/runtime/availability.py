@@ -36,25 +36,35 @@ def admit(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         )
     else:
         return True
-    put_off = call.approval_id is not None or call.may_have_happened
+    if call.approval_id is not None or call.may_have_happened:
+        put_off(stretch, call, trouble, seconds=delay)
+        return False
     with entry(stretch.run, "unavailable", now=now, work_ms=stretch.lap()):
-        if not put_off:
-            free_place(call, now)
-        if put_off:
-            move_call(call, CallStatus.APPROVED, retry_at=now + timedelta(seconds=delay), error=trouble)
-        else:
-            instead = f", try {tool.fallback}" if tool.fallback in stretch.tools else ""
-            result = {"type": ResultType.ERROR, "message": f"{trouble}{instead}.", "retryable": True}
-            status = CallStatus.FAILED if call.attempts else CallStatus.REFUSED
-            move_call(call, status, result=result, error=trouble, ended_at=now)
-        record(
-            f"tool_call.{'postponed' if put_off else call.status}",
-            actor=stretch.actor,
-            object_id=call.pk,
-            run_id=stretch.run.pk,
-            data={"tool": call.tool, "why": trouble},
-        )
+        free_place(call, now)
+        instead = f", try {tool.fallback}" if tool.fallback in stretch.tools else ""
+        result = {"type": ResultType.ERROR, "message": f"{trouble}{instead}.", "retryable": True}
+        status = CallStatus.FAILED if call.attempts else CallStatus.REFUSED
+        move_call(call, status, result=result, error=trouble, ended_at=now)
+        _tell(stretch, call, call.status, trouble)
     return False
+
+
+def put_off(stretch: Stretch, call: ToolCall, trouble: str, *, seconds: float) -> None:
+    """Have an approved call tried again later."""
+    now = timezone.now()
+    with entry(stretch.run, "unavailable", now=now, work_ms=stretch.lap()):
+        move_call(call, CallStatus.APPROVED, retry_at=now + timedelta(seconds=seconds), error=trouble)
+        _tell(stretch, call, "postponed", trouble)
+
+
+def _tell(stretch: Stretch, call: ToolCall, what: str, why: str) -> None:
+    record(
+        f"tool_call.{what}",
+        actor=stretch.actor,
+        object_id=call.pk,
+        run_id=stretch.run.pk,
+        data={"tool": call.tool, "why": why},
+    )
 
 
 def note(tool: Tool, attempt: Attempt) -> None:

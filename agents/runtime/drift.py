@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from agents.models import ToolCall
-from agents.runtime.binding import tool_context
 from agents.runtime.journal import give_back_connection
+from agents.runtime.reads import asking_context
+from agents.tools.asking import NotMade
 from agents.tools.calling import within
 from agents.tools.spec import Tool, ToolContext
 from approvals.eyes import terms_of
@@ -26,8 +27,13 @@ SECONDS = 10
 SHOWN = 200  # characters of a value in a sentence
 
 
-def fingerprint(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """What the call rests on now: {"value": ...}, or {"error": ...} where it can't be read; None where the tool tells nothing."""
+def fingerprint(
+    tool: Tool, context: ToolContext, arguments: dict[str, Any], *, patient: bool = False
+) -> dict[str, Any] | None:
+    """What the call rests on now: {"value": ...}, or {"error": ...} where it can't be read; None where the tool tells nothing.
+
+    Where `patient`, raises NotMade for what can be read later.
+    """
     if tool.fingerprint is None:
         return None
     read = tool.fingerprint
@@ -35,18 +41,23 @@ def fingerprint(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> 
         value = within(SECONDS, lambda: read(context, arguments), name=f"fingerprint of {tool.name}")
         return {"value": storable(redact(json.loads(json.dumps(value, default=str))))}
     except Exception as error:  # a tool's code may raise anything: the person is told
+        if patient and isinstance(error, NotMade) and error.passes:
+            raise
         log.warning("fingerprint.failed", tool=tool.name, error=str(error))
         return {"error": redact_text(str(error))[:SHOWN]}
 
 
 def drift(call: ToolCall, tool: Tool, *, agent: str) -> str:
-    """What changed since people approved the call, in words; empty where nothing did, or nobody had to approve it."""
+    """What changed since people approved the call, in words; empty where nothing did, or nobody had to approve it.
+
+    Raises NotMade where that can be told later.
+    """
     if tool.fingerprint is None or call.approval_id is None or call.may_have_happened:
         return ""
     approval = Approval.objects.get(pk=call.approval_id)
     before = terms_of(approval).fingerprint
     give_back_connection()
-    now = fingerprint(tool, tool_context(call, agent=agent), call.arguments)
+    now = fingerprint(tool, asking_context(call, agent=agent), call.arguments, patient=True)
     if now is None or (before == now and "error" not in now):
         return ""
     if "error" in now:

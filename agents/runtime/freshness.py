@@ -12,25 +12,24 @@ from django.utils import timezone
 
 from agents.memory.stored_results import set_apart
 from agents.models import StoredResult, ToolCall
-from agents.runtime.availability import note
-from agents.runtime.binding import tool_context
+from agents.runtime.availability import put_off
 from agents.runtime.drift import drift
 from agents.runtime.granted import free_place
 from agents.runtime.journal import entry, move_call, write
-from agents.runtime.performing import Attempt, perform
+from agents.runtime.reads import asking_context
 from agents.runtime.requesting import UNSHOWN, ask_people, prepare
 from agents.runtime.stretch import Stretch
 from agents.runtime.window import result_max
 from agents.states import CallStatus
-from agents.tools.breaker import breakers
-from agents.tools.results import ResultType
+from agents.tools.asking import NotMade, Purpose
+from agents.tools.breaker import REST_SECONDS
+from agents.tools.results import ResultType, ToolFailure
 from agents.tools.spec import Effect, Tool
 from approvals.eyes import terms_of
 from approvals.halts import require_running
 from approvals.models import Approval
 from approvals.policy import Outcome, Verdict
-from traces.models import SpanStatus
-from traces.recorder import Recorded, record, write_spans
+from traces.recorder import record
 
 SHOWN = 200  # characters of data in a sentence
 
@@ -41,15 +40,20 @@ def confirm(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
         tool.effect == Effect.READ or call.may_have_happened
     ):  # the same effect again rests on what it did then
         return True
-    stale = _stale(stretch, call, timezone.now())
-    if not stale:
+    try:
+        stale = _stale(stretch, call, timezone.now())
+        if not stale:
+            return _as_asked(stretch, call, tool)
+        require_running(stretch.agent)
+        write(stretch.run)  # before code of a tool's author runs
+        objections = [words for read in stale if (words := _read_again(stretch, call, read))]
+        if objections:
+            send_back(stretch, call, tool, " ".join(objections), why="older than the tool allows")
+            return False
         return _as_asked(stretch, call, tool)
-    require_running(stretch.agent)
-    objections = [words for read in stale if (words := _read_again(stretch, read))]
-    if objections:
-        send_back(stretch, call, tool, " ".join(objections), why="older than the tool allows")
+    except NotMade as trouble:  # people have approved it, and need not do so again for that
+        put_off(stretch, call, str(trouble), seconds=REST_SECONDS)
         return False
-    return _as_asked(stretch, call, tool)
 
 
 def _as_asked(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:
@@ -79,43 +83,37 @@ def _stale(stretch: Stretch, call: ToolCall, now: datetime) -> list[ToolCall]:
     ]
 
 
-def _read_again(stretch: Stretch, read: ToolCall) -> str:
-    """Read anew, and keep what came: in words what speaks against the effect, empty if it is as it was."""
+def _read_again(stretch: Stretch, call: ToolCall, read: ToolCall) -> str:
+    """Read anew, and keep what came: in words what speaks against the effect, empty if it is as it was.
+
+    Raises NotMade where an action that people approved can have it read later.
+    """
     tool, started_at = stretch.tools[read.tool], timezone.now()
-    if since := breakers.unavailable_since(tool):
-        message = f"{tool.name} is unavailable since {since:%H:%M:%S} UTC"
-        attempt = Attempt(CallStatus.FAILED, {"type": ResultType.ERROR, "message": message}, message)
-    else:
-        attempt = perform(tool, tool_context(read, agent=stretch.agent), read.arguments)
-        note(tool, attempt)
-    now = timezone.now()
-    succeeded = attempt.status == CallStatus.SUCCEEDED
-    before, after = _data(read), _text(attempt.result.get("data"))
-    changed = succeeded and before != after
-    span = stretch.span(
-        f"execute_tool {tool.name}",
-        "execute_tool",
-        started_at=started_at,
-        ended_at=now,
-        tool=tool.name,
-        status=SpanStatus.OK if succeeded else SpanStatus.ERROR,
-        error_type="" if succeeded else str(attempt.result["type"]),
-        preview=attempt.error or f"Read again: {tool.in_words(read.arguments)}",
-        attributes={"gen_ai.tool.call.id": str(read.pk), "gatehouse.read_again": True},
-    )
-    with entry(stretch.run, "read_again", now=now, work_ms=stretch.lap()):
-        if succeeded:
-            _keep(stretch, read, attempt.result if changed else read.result or {}, started_at)
-        write_spans([Recorded(span=span, input=read.arguments, output=attempt.result)])
+    context, error, kind = asking_context(read, agent=stretch.agent), "", ResultType.SUCCESS
+    data: Any = None
+    try:
+        data = context.ask(tool, read.arguments, Purpose.REFRESH)
+    except ToolFailure as failure:
+        error, kind = str(failure), failure.result_type
+    except NotMade as refusal:
+        if refusal.passes and call.approval_id is not None:
+            raise
+        error, kind = str(refusal), ResultType.ERROR
+    before, after = _data(read), _text(data)
+    changed = not error and before != after
+    with entry(stretch.run, "read_again", now=timezone.now(), work_ms=stretch.lap()):
+        if not error:
+            result = {"type": kind, "data": data} if changed else read.result or {}
+            _keep(stretch, read, result, started_at)
         record(
             "tool_call.read_again",
             actor=stretch.actor,
             object_id=read.pk,
             run_id=stretch.run.pk,
-            data={"tool": read.tool, "changed": changed, "result": attempt.result["type"]},
+            data={"tool": read.tool, "changed": changed, "result": kind},
         )
-    if not succeeded:
-        return f"{tool.name} could not be read again: {attempt.error.rstrip('.')}."
+    if error:
+        return f"{tool.name} could not be read again: {error.rstrip('.')}."
     return f"{tool.name} said {_short(before)}, and says {_short(after)} now." if changed else ""
 
 

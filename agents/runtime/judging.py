@@ -7,12 +7,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from agents.models import ToolCall
-from agents.runtime.binding import call_digest, tool_context
+from agents.runtime.binding import call_digest
 from agents.runtime.claiming import Terms, at_once, holding, judge_by_policy, mark
 from agents.runtime.execution import carry_out
 from agents.runtime.focus import why_outside
 from agents.runtime.granted import place_by, take
 from agents.runtime.journal import entry, move_call, write
+from agents.runtime.reads import asking_context
 from agents.runtime.requesting import UNSHOWN, Shown, ask_people, prepare
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
@@ -136,7 +137,7 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         return Judgement(
             CallStatus.DENIED, f"The customer or user you act for lacks the right {tool.permission!r}."
         )
-    context = tool_context(call, agent=stretch.agent)
+    context = asking_context(call, agent=stretch.agent)
     if tool.check or tool.preview:
         write(stretch.run)  # before code of a tool's author runs
     try:

@@ -7,10 +7,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from agents.models import Run, ToolCall
-from agents.runtime.binding import policy_digest, tool_context
+from agents.runtime.binding import policy_digest
 from agents.runtime.drift import fingerprint
+from agents.runtime.reads import asking_context
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
+from agents.tools.asking import NotMade
 from agents.tools.calling import within
 from agents.tools.spec import Effect, Preview, Tool, ToolContext
 from approvals import eyes
@@ -106,7 +108,7 @@ def ask_people(
 
 def prepare(stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict) -> Shown:
     """What `ask_people` needs and the database or a tool's code must be asked for: before a journal entry."""
-    run, context = stretch.run, tool_context(call, agent=stretch.agent)
+    run, context = stretch.run, asking_context(call, agent=stretch.agent)
     shown = show(tool, context, call.arguments)
     stakes = stakes_in(run)
     needs = Needs(
@@ -217,6 +219,8 @@ def _preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dic
         preview = within(PREVIEW_SECONDS, lambda: dry_run(context, arguments), name=f"preview of {tool.name}")
         if not isinstance(preview, Preview):
             raise TypeError(f"it returned {type(preview).__name__} instead of Preview")
+    except NotMade as error:
+        return {"error": redact_text(f"There is no preview: {error}")}
     except Exception as error:  # a tool's code may raise anything: the person is told, and decides
         log.warning("preview.failed", tool=tool.name, error=str(error))
         return {"error": redact_text(f"The preview failed: {error}")}

@@ -9,10 +9,10 @@ from agents.config.tools import Check, Exists
 from agents.config.wording import plain_number
 from agents.nearest import nearest
 from agents.tools.arguments import each_at
-from agents.tools.breaker import breakers
+from agents.tools.asking import NotMade, Purpose, Why
 from agents.tools.results import Denied, NotFound, ToolFailure
 from agents.tools.spec import Tool, ToolContext
-from agents.tools.validation import BadArguments, fits
+from agents.tools.validation import BadArguments
 from traces.redaction import redact_text
 
 _LISTED = re.compile(r"\s*(?:[,;]|\bor\b|\band\b)\s*")
@@ -33,6 +33,11 @@ def with_checks(tool: Tool, granted: dict[str, Tool]) -> Tool:
             own(context, arguments)
 
     return replace(tool, check=check)
+
+
+def without_lookups(tool: Tool) -> Tool:
+    """The tool with those of its checks that ask no other tool."""
+    return replace(tool, checks={name: check for name, check in tool.checks.items() if not check.exists})
 
 
 def _objections(
@@ -79,32 +84,18 @@ def _missing(name: str, argument: str, value: Any, granted: dict[str, Tool], con
     lookup = granted.get(name)
     if lookup is None:
         return f"{value!r} can't be checked: the lookup {name!r} is gone. Ask a person."
-    if lookup.suspended:
-        return f"{value!r} can't be checked: {lookup.suspended}"
-    if lookup.permission and lookup.permission not in context.subject.get("permissions", ()):
-        raise Denied(
-            f"Whether {value!r} exists is told by {name}, for which the customer or user you act for lacks the right "
-            f"{lookup.permission!r}."
-        )
-    if errors := fits(lookup, {argument: value}):
-        return f"{value!r} can't be looked up by {name}: {errors[0]['message']}."
-    if since := breakers.unavailable_since(lookup):
-        return f"{value!r} can't be checked now: {name} is unavailable since {since:%H:%M:%S} UTC. Try again later."
     try:
-        found = lookup.run(context, {argument: value})
+        found = context.ask(lookup, {argument: value}, Purpose.CHECK)
+    except NotMade as error:
+        if error.why is Why.NO_RIGHT:
+            raise Denied(f"{value!r} can't be checked: {error}") from error
+        return f"{value!r} can't be checked: {error}"
     except Denied:
         raise
     except NotFound as error:
-        breakers.note(lookup, failed=False)
         return _unknown(value, name, redact_text(str(error)))
     except ToolFailure as error:
-        breakers.note(lookup, failed=error.retryable)
         return f"{value!r} can't be checked: {name} says: {_sentence(redact_text(str(error)))}"
-    except Exception as error:  # a tool's code may raise anything; what was not checked does not run
-        breakers.note(lookup, failed=True)
-        told = redact_text(f"{type(error).__name__}: {error}")
-        return f"{value!r} can't be checked: {name} broke off ({told}). Try again later."
-    breakers.note(lookup, failed=False)
     return "" if found not in (None, "", [], {}) else _unknown(value, name, "it finds nothing")
 
 

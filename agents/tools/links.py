@@ -7,7 +7,8 @@ from typing import Any
 
 from agents.nearest import hint
 from agents.tools.arguments import required_by, unknown_at
-from agents.tools.checks import with_checks
+from agents.tools.asking import Purpose
+from agents.tools.checks import with_checks, without_lookups
 from agents.tools.spec import Effect, Preview, Tool, ToolContext
 from agents.tools.undo import wrong_template
 from traces.redaction import redact
@@ -21,8 +22,10 @@ Wrong = tuple[list[str | int], str]  # the place below the tool, and what is wro
 
 def linked(tools: dict[str, Tool]) -> dict[str, Tool]:
     """The tools with the checks, dry runs, fingerprints and lookups that need others of them."""
+    # What is asked beside a call asks nothing itself: else two lookups that check each other would never end.
+    asked = {name: with_checks(without_lookups(tool), {}) for name, tool in tools.items()}
     return {
-        name: _with_lookup(_with_fingerprint(_with_dry_run(with_checks(tool, tools), tools), tools), tools)
+        name: _with_lookup(_with_fingerprint(_with_dry_run(with_checks(tool, asked), asked), asked), asked)
         for name, tool in tools.items()
     }
 
@@ -89,7 +92,7 @@ def _with_dry_run(tool: Tool, tools: dict[str, Tool]) -> Tool:
     name = tool.dry_run
 
     def preview(context: ToolContext, arguments: dict[str, Any]) -> Preview:
-        return _as_preview(_ask(tools.get(name), name, context, arguments), name)
+        return _as_preview(_ask(tools.get(name), name, context, arguments, Purpose.PREVIEW), name)
 
     return replace(tool, preview=preview)
 
@@ -100,7 +103,7 @@ def _with_fingerprint(tool: Tool, tools: dict[str, Tool]) -> Tool:
     name = tool.fingerprint_by
 
     def fingerprint(context: ToolContext, arguments: dict[str, Any]) -> Any:
-        return _ask(tools.get(name), name, context, arguments)
+        return _ask(tools.get(name), name, context, arguments, Purpose.FINGERPRINT)
 
     return replace(tool, fingerprint=fingerprint)
 
@@ -111,17 +114,20 @@ def _with_lookup(tool: Tool, tools: dict[str, Tool]) -> Tool:
     name = tool.look_up
 
     def lookup(context: ToolContext, arguments: dict[str, Any]) -> Any:
-        return _ask(tools.get(name), name, context, {**arguments, KEY: context.idempotency_key})
+        given = {**arguments, KEY: context.idempotency_key}
+        return _ask(tools.get(name), name, context, given, Purpose.LOOKUP)
 
     return replace(tool, lookup=lookup)
 
 
-def _ask(asked: Tool | None, name: str, context: ToolContext, arguments: dict[str, Any]) -> Any:
+def _ask(
+    asked: Tool | None, name: str, context: ToolContext, arguments: dict[str, Any], purpose: Purpose
+) -> Any:
     """What a read returns for those of `arguments` that it takes."""
-    if asked is None or asked.suspended:
-        raise LookupError(asked.suspended if asked else f"{name} is gone")
+    if asked is None:
+        raise LookupError(f"{name} is gone")
     taken = {each: value for each, value in arguments.items() if not unknown_at(asked.parameters, each)}
-    return redact(asked.run(context, taken))
+    return redact(context.ask(asked, taken, purpose))
 
 
 def _as_preview(data: Any, name: str) -> Preview:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agents.tools.asking import Purpose, nobody
+
 if TYPE_CHECKING:
     from agents.config.tools import Check
 
@@ -43,6 +45,8 @@ class ToolContext:
     subject: Mapping[str, Any]  # on whose behalf: user, customer
     agent: str
     now: datetime
+    # What a read, one of the agent's tools, returns: the only way to call one for a check or a preview.
+    ask: Callable[["Tool", dict[str, Any], Purpose], Any] = nobody
 
 
 @dataclass(frozen=True, slots=True)

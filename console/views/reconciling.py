@@ -16,6 +16,7 @@ from console.views.inbox import visible_or_404
 @people_only
 def lookup(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     """Look, and say what was found; it changes nothing."""
-    approval = visible_or_404(approval_id, actor_of(request))
-    found = look_up(approval) if approval.kind == Kind.RECONCILE else None
+    actor = actor_of(request)
+    approval = visible_or_404(approval_id, actor)
+    found = look_up(approval, actor=str(actor)) if approval.kind == Kind.RECONCILE else None
     return render(request, "inbox/_lookup.html", {"approval": approval, "found": found})

@@ -138,7 +138,7 @@ def _words(span: Span) -> str:
             return words
         case "approval":
             return "Wait for a person"
-        case "execute_tool" if span.preview:
+        case "execute_tool" | "refuse_tool" if span.preview:
             return span.preview
     return span.name
 

@@ -40,8 +40,7 @@ def breakers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Breakers]:
     for place in (
         "agents.runtime.availability",
         "agents.runtime.claiming",
-        "agents.runtime.freshness",
-        "agents.tools.checks",
+        "agents.runtime.reads",
     ):
         monkeypatch.setattr(f"{place}.breakers", fresh)
     yield fresh
@@ -93,7 +92,7 @@ def test_while_a_lookup_is_unavailable_nothing_passes_its_check(play: Play, brea
     breakers.unavailable_since(tools.get_balance)  # this caller is the one who tries
     run, told = carried(play, call("transfer", account="acme", amount=4))
     assert world.calls(run) == [("transfer", "refused")]
-    assert "'acme' can't be checked now: get_balance is unavailable since" in told[0]
+    assert "'acme' can't be checked: get_balance is unavailable since" in told[0]
 
 
 @pytest.mark.req("TOOL-2", "TOOL-8", "APR-2")

@@ -35,7 +35,7 @@ def breakers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Breakers]:
     _forget_tools()
     monkeypatch.setattr(availability, "breakers", fresh := Breakers())
     monkeypatch.setattr("agents.runtime.claiming.breakers", fresh)
-    monkeypatch.setattr("agents.runtime.freshness.breakers", fresh)
+    monkeypatch.setattr("agents.runtime.reads.breakers", fresh)
     yield fresh
     _forget_tools()
 

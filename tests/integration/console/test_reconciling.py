@@ -30,7 +30,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEHOUSE_TEST_LEDGER", str(tmp_path / "ledger"))
     forget()  # what other tests lost is nothing to this one
     fresh = Breakers()
-    for place in ("availability", "claiming", "freshness"):
+    for place in ("availability", "claiming", "reads"):
         monkeypatch.setattr(f"agents.runtime.{place}.breakers", fresh)
 
 

@@ -10,14 +10,30 @@ from pydantic import BaseModel, Field
 from agents.config.tools import Check, ToolOptions
 from agents.exceptions import BadConfig
 from agents.tools import Denied, NotFound, Preview, Tool, ToolContext, ToolFailure, tool
-from agents.tools.breaker import Breakers
+from agents.tools.asking import NotMade, Purpose, Why, nobody
 from agents.tools.links import linked, wrong_links
 from agents.tools.options import with_options
 from agents.tools.undo import NotTold, filled
 from agents.tools.validation import BadArguments, validate
 
+
+def straight(tool: Tool, arguments: dict[str, Any], purpose: Purpose) -> Any:
+    """What a read returns, without the gate that stands before it in a run."""
+    if tool.suspended:
+        raise NotMade(Why.SUSPENDED, tool.suspended)
+    if tool.permission:
+        raise NotMade(Why.NO_RIGHT, f"it lacks the right {tool.permission!r}.")
+    return tool.run(CONTEXT, arguments)
+
+
 CONTEXT = ToolContext(
-    run_id="r", call_id="c", idempotency_key="c", subject={}, agent="a", now=datetime(2026, 1, 1, tzinfo=UTC)
+    run_id="r",
+    call_id="c",
+    idempotency_key="c",
+    subject={},
+    agent="a",
+    now=datetime(2026, 1, 1, tzinfo=UTC),
+    ask=straight,
 )
 CITIES = ("Berlin", "Bern", "Lisbon")
 KNOWN = "cities: Berlin, Bern, Lisbon."
@@ -75,13 +91,6 @@ def stop(context: ToolContext, parcel: str, reason: str = "") -> None:
 
 ALL = {each.name: each for each in (find_city, quote, send, stop)}
 GOOD: dict[str, Any] = {"weight": 3, "address": {"city": "Bern"}}
-
-
-@pytest.fixture(autouse=True)
-def no_breakers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is kept for other tests."""
-    monkeypatch.setattr(Breakers, "note", lambda self, tool, failed: None)
-    monkeypatch.setattr(Breakers, "unavailable_since", lambda self, tool: None)
 
 
 def checked(checks: dict[str, Any], **changes: Any) -> Tool:
@@ -184,10 +193,13 @@ def test_a_value_that_will_not_do_is_named_with_what_would(
 @pytest.mark.req("TOOL-2", "OPS-4")
 def test_a_lookup_in_trouble_is_never_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     ((_, told),) = refused(checked(CITY), address={"city": "broken"})
-    assert told.startswith(
-        "'broken' can't be checked: find_city broke off (ZeroDivisionError: a bug, with key "
-    )
+    assert "the check of send broke off (ZeroDivisionError: a bug, with key " in told
     assert "sk-proj" not in told
+    nowhere = replace(CONTEXT, ask=nobody)
+    with pytest.raises(
+        BadArguments, match="'Bern' can't be checked: find_city can be asked for a call of a run"
+    ):
+        validate(checked(CITY), nowhere, GOOD)
     with pytest.raises(Denied, match="secret cities"):
         validate(checked(CITY), CONTEXT, GOOD | {"address": {"city": "secret"}})
     tool = replace(send, checks={"colour": Check.model_validate({"exists": "find_city"})})
