@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from agents.exceptions import BadConfig
 from agents.models import Credential
+from agents.nearest import hint
 from agents.safekeeping import check, note
 from agents.tools.results import ToolFailure
 from traces import sealing
@@ -69,8 +70,8 @@ def reveal(name: str, *, host: str = "", now: datetime | None = None) -> Secret:
 def require(name: str) -> None:
     """Raise BadConfig unless there is a credential of this name."""
     if name and not Credential.objects.filter(name=name).exists():
-        known = ", ".join(Credential.objects.values_list("name", flat=True)) or "none"
-        raise BadConfig(f"There is no credential {name!r}: set it first. Credentials: {known}.")
+        known = Credential.objects.order_by("name").values_list("name", flat=True)
+        raise BadConfig(f"There is no credential {name!r}: {hint(name, known)} Else set it first.")
 
 
 def mask(value: Any, secrets: Iterable[Secret]) -> Any:

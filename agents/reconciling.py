@@ -71,6 +71,6 @@ def look_up(approval: Approval, *, seconds: float = LOOKUP_SECONDS, actor: str =
     except NotMade as error:
         return Found(now, error=f"It was not asked. {redact_text(str(error))}")
     except Exception as error:  # a tool's code may raise anything: the person is told, and decides
-        log.warning("lookup.failed", tool=tool.name, error=redact_text(str(error)))
+        log.warning("lookup.failed", tool=tool.name, error=error)
         return Found(now, error=f"It failed: {redact_text(str(error)) or type(error).__name__}")
     return Found(now, data=storable(redact(data)))

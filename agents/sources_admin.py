@@ -117,12 +117,19 @@ class ToolSourceAdmin(History):
             if request.POST.get("shown") != _shown(tool):
                 messages.error(request, f"{tool.name} has changed since this page was shown: look again.")
             elif what == "accept":
-                pins.accept(tool, actor=user, now=timezone.now())
-                messages.success(request, f"{tool.name} may be called as it is now.")
+                self._accept(request, tool, user)
             elif what == "refuse":
                 pins.refuse(tool, actor=user, now=timezone.now())
                 messages.success(request, f"{tool.name} is refused: no agent can call it.")
         return _back_to(tool.source)
+
+    def _accept(self, request: HttpRequest, tool: PinnedTool, user: User) -> None:
+        try:
+            sources.accept(tool, actor=user, now=timezone.now())
+        except BadConfig as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"{tool.name} may be called as it is now.")
 
     def _require_post(self, request: HttpRequest) -> User:
         if request.method != "POST" or not self.has_view_permission(request):

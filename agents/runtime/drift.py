@@ -43,7 +43,7 @@ def fingerprint(
     except Exception as error:  # a tool's code may raise anything: the person is told
         if patient and isinstance(error, NotMade) and error.passes:
             raise
-        log.warning("fingerprint.failed", tool=tool.name, error=str(error))
+        log.warning("fingerprint.failed", tool=tool.name, error=error)
         return {"error": redact_text(str(error))[:SHOWN]}
 
 

@@ -222,7 +222,7 @@ def _preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dic
     except NotMade as error:
         return {"error": redact_text(f"There is no preview: {error}")}
     except Exception as error:  # a tool's code may raise anything: the person is told, and decides
-        log.warning("preview.failed", tool=tool.name, error=str(error))
+        log.warning("preview.failed", tool=tool.name, error=error)
         return {"error": redact_text(f"The preview failed: {error}")}
     return {
         "summary": preview.summary,

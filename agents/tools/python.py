@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import rfc8785
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
-from agents.tools.results import ToolFailure
+from agents.tools.results import HALF_A_PAIR, ToolFailure
 from agents.tools.spec import Category, Effect, Preview, Tool, ToolContext
 
 Title = str | Callable[[dict[str, Any]], str] | None
@@ -88,7 +88,7 @@ def tool(
                 try:
                     typed = model.model_validate(arguments)
                 except ValidationError as error:
-                    raise ToolFailure(str(error)) from error
+                    raise ToolFailure(_unfitting(error)) from error
                 return target(context, **{p.name: getattr(typed, p.name) for p in names})
 
             return call
@@ -124,6 +124,16 @@ def tool(
         )
 
     return make
+
+
+def _unfitting(error: ValidationError) -> str:
+    """Which arguments are no values of their types, without what was sent."""
+    wrong = (
+        f"{'.'.join(str(part) for part in each['loc']) or 'the arguments'}: "
+        + (HALF_A_PAIR if each["type"] == "string_unicode" else each["msg"][:1].lower() + each["msg"][1:])
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+    return f"{'; '.join(wrong)}."
 
 
 def _titled(title: str, parameters: Sequence[inspect.Parameter]) -> Callable[[dict[str, Any]], str]:

@@ -1,6 +1,8 @@
 """From the tools that a version names to the tools that can be called."""
 
 import importlib
+import pkgutil
+import sys
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -10,12 +12,16 @@ from agents.config.tools import ToolRef
 from agents.exceptions import BadConfig, require_none
 from agents.memory.scratchpad import SCRATCHPAD
 from agents.memory.stored_results import RECALL_RESULT
+from agents.nearest import nearest
 from agents.tools import http, mcp, openapi
 from agents.tools.links import linked, wrong_links
 from agents.tools.options import with_undo
 from agents.tools.spec import Tool
 
 RESERVED = frozenset(tool.name for tool in (*SCRATCHPAD, RECALL_RESULT))
+GATEWAY_TOOLS = frozenset(
+    {"request_approval", "get_approval", "start_run", "get_run"}
+)  # beside those of an agent
 
 
 @cache
@@ -25,12 +31,31 @@ def load_tool(path: str) -> Tool:
     try:
         found = getattr(importlib.import_module(module_name), name)
     except Exception as error:  # importing a module runs it, and it may raise anything
-        raise BadConfig(
-            f"There is no tool {path!r} ({error}); write the dotted path of a function with @tool."
-        ) from error
+        near = nearest(path, _around(module_name))
+        meant = f"Did you mean {near!r}?" if near else "Write the dotted path of a function with @tool."
+        raise BadConfig(f"There is no tool {path!r} ({error}). {meant}") from error
     if not isinstance(found, Tool):
         raise BadConfig(f"{path!r} is not a tool: put @tool above the function.")
     return found
+
+
+def _around(module_name: str) -> list[str]:
+    """The dotted paths of the tools in a module; of one that is missing, those in the modules beside it."""
+    package, _, _ = module_name.rpartition(".")
+    found = [name for name in (module_name, package) if name in sys.modules]
+    if not found:
+        return []
+    module = sys.modules[found[0]]
+    beside = (
+        [each.name for each in pkgutil.iter_modules(module.__path__)] if hasattr(module, "__path__") else []
+    )
+    known = [module, *(sys.modules[path] for name in beside if (path := f"{found[0]}.{name}") in sys.modules)]
+    return [
+        f"{each.__name__}.{name}"
+        for each in known
+        for name, value in vars(each).items()
+        if isinstance(value, Tool)
+    ]
 
 
 def ask_sources(config: AgentConfig) -> None:

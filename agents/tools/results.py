@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+HALF_A_PAIR = "text may not hold half of a surrogate pair"  # no UTF-8 can, so nothing stores or sends it
+
 
 class ResultType(StrEnum):
     """The type of a call's result, as the agent is told it."""

@@ -1,7 +1,7 @@
 """Are these arguments good? First their shape, then their sense; the answer is for the model, or the editor, to act on."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import structlog
@@ -12,9 +12,10 @@ from referencing.jsonschema import EMPTY_REGISTRY
 
 from agents.nearest import nearest
 from agents.tools.calling import within
-from agents.tools.results import Denied, ToolFailure
+from agents.tools.results import HALF_A_PAIR, Denied, ToolFailure
 from agents.tools.spec import Tool, ToolContext
 from traces.redaction import redact_text
+from traces.storable import storable
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,8 @@ class BadArguments(Exception):
 
 def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> None:
     """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check; Denied as it does."""
-    size = len(json.dumps(arguments))
+    text = json.dumps(arguments)
+    size = len(text)
     if size > MAX_ARGUMENT_CHARS:
         raise BadArguments(
             [
@@ -42,7 +44,8 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
                 }
             ]
         )
-    if errors := fits(tool, arguments):
+    halves = _halves(arguments) if "\\ud" in text else ()
+    if errors := [*halves, *fits(tool, arguments)]:
         raise BadArguments(errors)
     check = tool.check
     if check is not None:
@@ -56,6 +59,20 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
             log.exception("check.failed", tool=tool.name)
             message = f"the check of {tool.name} broke off ({type(error).__name__}: {error})"
             raise BadArguments([{"path": [], "message": redact_text(message)}]) from error
+
+
+def _halves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[dict[str, Any]]:
+    """{path, message} of each text that is none, since half of a surrogate pair stands in it."""
+    match value:
+        case str() if storable(value) != value.replace("\x00", "\ufffd"):
+            yield {"path": list(path), "message": HALF_A_PAIR}
+        case dict():
+            for name, item in value.items():
+                yield from _halves(name, path)
+                yield from _halves(item, (*path, name))
+        case list():
+            for place, item in enumerate(value):
+                yield from _halves(item, (*path, place))
 
 
 def fits(tool: Tool, arguments: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from agents.direct import note_heard
 from console.gateway.caller import STATE, Caller, Refused, caller_of
 from console.gateway.server import server
 from console.gateway.threads import in_thread
+from traces.wellformed import mended
 
 log = structlog.get_logger(__name__)
 
@@ -72,12 +73,31 @@ class Gateway:
         receive: Receive,
         send: Send,
     ) -> None:
-        line = _Line(receive, send)
+        line = _Line(_mending(receive), send)
         scope[STATE] = caller
         await sessions.handle_request(scope, line.receive, line.send)
         if line.arrived:
             for run in caller.told:
                 await in_thread(note_heard, run)
+
+
+def _mending(receive: Receive) -> Receive:
+    """The body in one piece, as every parser takes it; what is too large for that goes on as it came."""
+    held, done = b"", False
+
+    async def whole() -> MutableMapping[str, Any]:
+        nonlocal held, done
+        while True:
+            message = await receive()
+            if done or message["type"] != "http.request":
+                return message
+            held += message.get("body", b"")
+            done = not message.get("more_body", False)
+            if done or len(held) > MAX_BODY:
+                body, held = held, b""
+                return {"type": "http.request", "body": mended(body) if done else body, "more_body": not done}
+
+    return whole
 
 
 class _Line:

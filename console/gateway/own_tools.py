@@ -17,6 +17,7 @@ from agents.exceptions import AgentError
 from agents.models import Run, ToolCall
 from agents.queries import get_run as find_run
 from agents.states import FINAL_RUN
+from agents.tools.registry import GATEWAY_TOOLS
 from approvals.access import get_approval as find_approval
 from approvals.exceptions import GateError
 from approvals.models import Approval, Decision
@@ -129,7 +130,8 @@ OWN: Mapping[str, Own] = {
     "start_run": Own(RunIn, start_run, "run"),
     "get_run": Own(RunRef, get_run),
 }
-NAMES = frozenset(OWN)
+NAMES = GATEWAY_TOOLS
+assert OWN.keys() == NAMES
 
 
 def listed(caller: Caller) -> list[ListedTool]:

@@ -78,6 +78,8 @@ def act(request: dict[str, Any]) -> None:
         case "errors":
             send({"id": request["id"], "error": {"code": -32602, "message": "no such argument"}})
             return
+        case "halves":  # as JSON.stringify writes a text that was cut in two
+            content = [{"type": "text", "text": "a\ud800b \\ud800"}]
         case "refuses":
             content = [{"type": "text", "text": f"no, {os.environ.get('TOKEN', '')}"}]
             send({"id": request["id"], "result": {"content": content, "isError": True}})

@@ -13,6 +13,7 @@ from agents.tools.egress import CONNECT_SECONDS, async_client
 from agents.tools.mcp.reach import Given
 from agents.tools.mcp.wire import GONE, LOST, MESSAGE_MAX, NOT_SENT, too_large
 from agents.tools.results import ToolFailure
+from traces.wellformed import mended
 
 TIMEOUT = httpx2.Timeout(30.0, connect=CONNECT_SECONDS, read=660.0)  # s; a call's own time ends before
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
@@ -52,6 +53,8 @@ class _Answering:
                 return await _turned_away(request, response)
             if response.headers.get("content-type", "").lower().startswith("application/json"):
                 return await _whole(request, response)
+            if isinstance(response.stream, httpx2.AsyncByteStream):
+                response.stream = _Mended(response.stream)
         except UNSENT as error:
             return _answer(request, NOT_SENT, f"it can't be reached ({type(error).__name__}: {error})")
         except ToolFailure as error:  # a place that tools may not reach
@@ -59,6 +62,29 @@ class _Answering:
         except httpx2.HTTPError as error:
             return _answer(request, LOST, f"the connection was lost ({type(error).__name__}: {error})")
         return response
+
+
+class _Mended(httpx2.AsyncByteStream):
+    """A stream of events with whole lines of well-formed JSON."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        held = b""
+        async for chunk in self._stream:
+            lines, newline, rest = (held + chunk).rpartition(b"\n")
+            if newline:
+                yield mended(lines + newline)
+            held = rest
+            if len(held) > MESSAGE_MAX:  # which the reader turns away
+                yield held
+                held = b""
+        if held:
+            yield mended(held)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def _turned_away(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
@@ -88,7 +114,7 @@ async def _whole(request: httpx2.Request, response: httpx2.Response) -> httpx2.R
         for name, value in response.headers.items()
         if name.lower() not in ("content-encoding", "content-length", "transfer-encoding")
     }
-    return httpx2.Response(response.status_code, headers=kept, content=body, request=request)
+    return httpx2.Response(response.status_code, headers=kept, content=mended(body), request=request)
 
 
 async def _read(response: httpx2.Response, limit: int) -> bytes | None:

@@ -18,6 +18,7 @@ from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCNotification, jsonrpc_message_adapter
 
 from agents.tools.mcp.wire import Lines, TooLong
+from traces.wellformed import mended
 
 HEARD = frozenset(  # all other notifications are dropped where they come in
     {"notifications/tools/list_changed", "notifications/progress", "notifications/cancelled"}
@@ -118,7 +119,7 @@ def _message(line: bytes | TooLong, errors: Errors) -> SessionMessage | None:
         answer = line.answer()
         return SessionMessage(answer) if answer else None
     try:
-        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+        message = jsonrpc_message_adapter.validate_json(mended(line), by_name=False)
     except ValueError:
         errors.add(line)
         return None

@@ -139,6 +139,17 @@ def test_an_argument_stays_in_its_segment(value: str, shop: Shop) -> None:
     assert not seen.query
 
 
+@pytest.mark.req("TOOL-9")
+def test_a_credential_that_is_meant_is_named() -> None:
+    credentials.keep(
+        name="shop", kind="bearer", parameter="", hosts=[], secret="hunter22", actor=None, now=timezone.now()
+    )
+    with pytest.raises(BadConfig, match=r"no credential 'shp': did you mean 'shop'\? Else set it first\."):
+        world.publish_agent(
+            tools=[{"http": {"name": "x", "description": "X.", "url": "https://a.com/", "credential": "shp"}}]
+        )
+
+
 @pytest.mark.req("TOOL-2")
 @pytest.mark.parametrize(
     ("values", "words"),

@@ -345,6 +345,20 @@ def test_odd_values_are_taken_as_well_as_may_be(
     assert not result.is_error
 
 
+def test_half_a_character_becomes_a_sign_for_it(url: str, token: str) -> None:
+    body = (
+        b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", '
+        b'"params": {"name": "get_balance", "arguments": {"account": "acme\\ud83d"}}}'
+    )
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+    }
+    answer = httpx2.post(f"{url}/mcp", content=body, headers=headers, trust_env=False)
+    assert "there is no account 'acme\ufffd'" in answer.text.replace("\\ufffd", "\ufffd")
+
+
 @pytest.mark.parametrize("name", ["nul\x00", "x" * 5000])
 def test_a_tool_of_an_odd_name_is_refused_in_words(url: str, token: str, name: str) -> None:
     result = call(url, token, name)

@@ -62,7 +62,12 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "limits.turns: write at least 1.",
     ),
     "no duration": ("2m", "soon", 11, "limits.seconds: 'soon' is no duration: write 90s, 15m, 2h or 1d."),
-    "tool that is missing": ("tests.tools.pay", "tests.tools.play", 10, "tools.1.python: There is no tool"),
+    "tool that is missing": (
+        "tests.tools.pay",
+        "tests.tools.pya",
+        10,
+        "tools.1.python: There is no tool 'tests.tools.pya' (module 'tests.tools' has no attribute 'pya'). Did you mean 'tests.tools.pay'?",
+    ),
     "no tool": (
         "tests.tools.pay",
         "tests.tools.ledger",
