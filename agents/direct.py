@@ -45,7 +45,7 @@ def call_tool(
     subject: dict[str, Any] | None = None,
     trusted: bool = False,
     metadata: dict[str, Any] | None = None,
-) -> Run:
+) -> ToolCall:
     """Take one call to its end, or to where it waits: for a person, for a tool that is in trouble, for a stop.
 
     `via` says which door a program came through; empty for a person. `key`, chosen by the caller, makes the call
@@ -58,7 +58,7 @@ def call_tool(
     known = tools.get(tool)
     asked_before = partial(_asked_before, version, known, tool, arguments, actor, key, now=now)
     if earlier := asked_before():
-        return earlier
+        return call_of(earlier)
     run = Run(version=version, input="", subject=subject, created_at=now, started_by=actor.user)
     if key:
         run.pk = _id_of(version, actor.user, key)
@@ -83,22 +83,23 @@ def call_tool(
             if not key and known is not None and known.effect != Effect.READ:
                 _wait_for_others(actor.user)
                 if earlier := asked_before():  # at the same moment
-                    return earlier
+                    return call_of(earlier)
             _store(run, step, call, actor, now)
     except IntegrityError:  # the same key at the same moment
         if earlier := asked_before():
-            return earlier
+            return call_of(earlier)
         raise
     config = version.parsed
     stretch = Stretch(run=run, config=config, tools=tools, steps=[step], calls=[call], knows_requests=True)
     give_back_connection()
     loop.go_on(stretch)
-    return run
+    return call
 
 
 def call_of(run: Run) -> ToolCall:
     """The one call of such a run."""
-    return ToolCall.objects.select_related("approval__decision__user").get(run=run, step__kind=StepKind.CALL)
+    calls = ToolCall.objects.select_related("approval__decision__user", "run__version__agent")
+    return calls.get(run=run, step__kind=StepKind.CALL)
 
 
 def note_heard(run: Run) -> None:

@@ -234,16 +234,20 @@ def read(model: type[M], where: str, *params: Any) -> list[M]:
     return fetch(model, f"SELECT {columns_of(model)} FROM {model._meta.db_table} WHERE {where}", *params)
 
 
+def rows_of(sql: str, *params: Any) -> list[tuple[Any, ...]]:
+    """The rows that a statement returns, as they come: SQL with $1, $2 ... for `params`."""
+    database = connections[DEFAULT_DB_ALIAS]
+    with database.wrap_database_errors, _cursor(database) as cursor:
+        return cursor.execute(sql, params, prepare=True).fetchall()
+
+
 def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> list[M]:
     """The rows that a statement returns, which names `columns_of(model)` and then what `also` calls further attributes.
 
     For the few statements that every stretch of work begins with: the server prepares them, and nothing is compiled.
     """
     layout = _layout(model)
-    database = connections[DEFAULT_DB_ALIAS]
-    with database.wrap_database_errors, _cursor(database) as cursor:
-        cursor.execute(sql, params, prepare=True)
-        rows = cursor.fetchall()
+    rows = rows_of(sql, *params)
     names = [column.attribute for column in layout.all_columns]
     documents = [number for number, column in enumerate(layout.all_columns) if column.cast == "jsonb"]
     found = []

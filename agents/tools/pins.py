@@ -16,9 +16,16 @@ from agents.exceptions import BadConfig
 from agents.models import PinnedTool, ToolSource
 from approvals.digest import digest_of
 from traces.recorder import record
+from traces.statement import rows_of
 from traces.storable import storable
 
 State = PinnedTool.State
+
+Standing = tuple[str, str, str]  # name, state and digest of a tool: what it may be called as, and whether
+STANDING = """
+SELECT tool.name, tool.state, tool.digest FROM agents_pinnedtool AS tool
+JOIN agents_toolsource AS source ON source.id = tool.source_id WHERE source.key = $1 ORDER BY tool.name
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,16 @@ class Definition:
 def pinned(key: str) -> list[PinnedTool]:
     """All tools of the source of this key, in order of name; none where it was never listed."""
     return list(PinnedTool.objects.filter(source__key=key).select_related("source").order_by("name"))
+
+
+def standing(key: str) -> tuple[Standing, ...]:
+    """How all tools of the source of this key stand now: asked at every call, so it reads no definition."""
+    return tuple((name, state, digest) for name, state, digest in rows_of(STANDING, key))
+
+
+def standing_of(rows: Iterable[PinnedTool]) -> tuple[Standing, ...]:
+    """How these stood when they were read."""
+    return tuple((row.name, row.state, row.digest) for row in rows)
 
 
 @transaction.atomic

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 
 from agents.exceptions import BadConfig
-from agents.models import Agent, AgentVersion, Run
+from agents.models import AgentVersion, Run
 from agents.runtime.versions import version_of
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
 from approvals.access import Actor
 from console.api import rates
 from console.people.tokens import actor_of_token, agent_of, scopes_of, token_row
+from traces.statement import rows_of
 
 STATE = "gatehouse.caller"  # where a request's caller stands in its scope
 
@@ -29,8 +30,8 @@ class Caller:
     @property
     def version(self) -> AgentVersion | None:
         """The live version of its agent; None where it has none."""
-        live = Agent.objects.filter(name=self.agent).values_list("live_version", flat=True).first()
-        return version_of(live) if live is not None else None
+        found = rows_of("SELECT live_version_id FROM agents_agent WHERE name = $1", self.agent)
+        return version_of(found[0][0]) if found and found[0][0] is not None else None
 
     def tools(self) -> dict[str, Tool]:
         """The tools that it may call, by name. One that its server changed is not among them."""

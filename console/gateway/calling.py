@@ -60,16 +60,17 @@ async def call(
     """What became of the call; nothing of it depends on the caller's staying."""
     try:
         with progress.listening(_passing_on(report)):
-            run = await in_thread(_begin, caller, tool, arguments, asked)
+            made = await in_thread(_begin, caller, tool, arguments, asked)
     except (AgentError, GateError) as error:
         return refused(str(error))
-    await _wait(run, asked.wait, report)
-    run, found, has_effect = await in_thread(_look, run)
-    if run.status not in FINAL_RUN:
-        return pending(run, found)
-    if has_effect:
-        caller.told.append(run)
-    return answer(run, found)
+    if made.run.status not in FINAL_RUN:
+        await _wait(made.run, asked.wait, report)
+        made = await in_thread(call_of, made.run)
+    if made.run.status not in FINAL_RUN:
+        return pending(made.run, made)
+    if made.effect != Effect.READ:
+        caller.told.append(made.run)
+    return answer(made.run, made)
 
 
 def _passing_on(report: Report) -> progress.Heard:
@@ -88,7 +89,7 @@ def _passing_on(report: Report) -> progress.Heard:
     return heard
 
 
-def _begin(caller: Caller, tool: str, arguments: dict[str, Any], asked: Asked) -> Run:
+def _begin(caller: Caller, tool: str, arguments: dict[str, Any], asked: Asked) -> ToolCall:
     version = caller.version
     if version is None:
         raise AgentError(f"The agent {caller.agent!r}, to which this token is bound, has no live version.")
@@ -106,8 +107,6 @@ def _begin(caller: Caller, tool: str, arguments: dict[str, Any], asked: Asked) -
 
 async def _wait(run: Run, seconds: float, report: Report) -> None:
     """Until the run is over or `seconds` have passed; the caller hears that it goes on."""
-    if run.status in FINAL_RUN:
-        return
     begun = time.monotonic()
     over = Run.objects.filter(pk=run.pk, status__in=FINAL_RUN)
     while (waited := time.monotonic() - begun) < seconds and not await in_thread(over.exists):
@@ -118,9 +117,3 @@ async def _wait(run: Run, seconds: float, report: Report) -> None:
 
 def _where(run: Run) -> str:
     return f"{run.reason or 'At work.'} {settings.BASE_URL}/runs/{run.pk}"
-
-
-def _look(run: Run) -> tuple[Run, ToolCall, bool]:
-    found = Run.objects.get(pk=run.pk)
-    call = call_of(found)
-    return found, call, call.effect != Effect.READ

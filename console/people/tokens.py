@@ -13,6 +13,7 @@ from agents.models import Agent
 from approvals.access import ROLES, SERVICE, Actor, roles_of
 from console.models import ApiToken
 from traces.recorder import record
+from traces.statement import read
 
 # What each lets a token do. A token with none of them, or `decide` alone, may do all that its role may.
 SCOPES = {
@@ -89,14 +90,12 @@ def token_row(token: str, *, now: datetime) -> ApiToken | None:
 
     Looked up by its hash, so that nothing about other tokens shows in the time it takes.
     """
-    row = (
-        ApiToken.objects.select_related("user")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now))
-        .filter(digest=_digest(token), revoked_at=None, user__is_active=True)
-        .first()
-    )
-    if row is None:
+    good = "digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"
+    row = next(iter(read(ApiToken, good, _digest(token), now)), None)
+    user = next(iter(read(User, "id = $1 AND is_active", row.user_id)), None) if row else None
+    if row is None or user is None:
         return None
+    row.user = user
     if row.last_used_at is None or row.last_used_at <= now - USED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lte=now - USED_EVERY)
         ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)

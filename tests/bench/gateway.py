@@ -1,4 +1,8 @@
-"""What the gate costs a read: an MCP client calls a tool at its server, and the same tool through the gateway."""
+"""What the gate costs a read: an MCP client calls a function at a bare server, and through the gateway.
+
+Through the gateway it is called twice over: as a Python tool, which shows the gate alone, and as the tool of that
+bare server, where every call takes a second way over MCP as well.
+"""
 
 import asyncio
 import os
@@ -29,7 +33,7 @@ SECONDS = 30
 
 
 def gateway(driver: Driver, calls: int) -> dict[str, Any]:
-    """Times of calls of one client, in ms: at the server, through the gateway, and of a Python tool behind it."""
+    """Times of calls of one client, in ms: at the bare server, of a Python tool here, and of the server's tool here."""
     ports = free_port(), free_port()
     upstream, here = (f"http://127.0.0.1:{port}" for port in ports)
     settings.EGRESS = [upstream]
@@ -46,8 +50,15 @@ def gateway(driver: Driver, calls: int) -> dict[str, Any]:
         world.publish_gateway(
             "bench",
             tools=[
-                {"mcp": {"name": "upstream", "url": f"{upstream}/mcp", "effects": {"look": "read"}}},
-                {"python": "tests.bench.tools.note"},
+                {
+                    "mcp": {
+                        "name": "upstream",
+                        "prefix": "far_",
+                        "url": f"{upstream}/mcp",
+                        "effects": {"look": "read"},
+                    }
+                },
+                {"python": "tests.bench.tools.look"},
             ],
             policy=[{"then": "allow"}],
         )
@@ -58,16 +69,19 @@ def gateway(driver: Driver, calls: int) -> dict[str, Any]:
         for child in processes:
             stop_child(child, by=signal.SIGTERM, seconds=5)
     told = {name: spread(values) for name, values in times.items()}
-    added = {key: round(told["gateway"][key] - told["direct"][key], 2) for key in ("p50", "p95")}
-    return {"calls": calls, "ms": told, "added_ms": added}
+    added = {
+        way: {key: round(told[way][key] - told["direct"][key], 2) for key in ("p50", "p95")}
+        for way in ("gate", "proxied")
+    }
+    return {"calls": calls, "ms": told, "added_ms": added["gate"], "added_proxied_ms": added["proxied"]}
 
 
 async def _measure(direct: str, through: str, token: str, calls: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {"direct": [], "gateway": [], "python tool": []}
+    times: dict[str, list[float]] = {"direct": [], "gate": [], "proxied": []}
     async with AsyncExitStack() as stack:
         at_server = await stack.enter_async_context(_client(direct))
         at_gate = await stack.enter_async_context(_client(through, Authorization=f"Bearer {token}"))
-        ways = (("direct", at_server, "look"), ("gateway", at_gate, "look"), ("python tool", at_gate, "note"))
+        ways = (("direct", at_server, "look"), ("gate", at_gate, "look"), ("proxied", at_gate, "far_look"))
         for number in range(WARM_UP + calls):
             for name, client, tool in ways:
                 begun = time.perf_counter()

@@ -13,6 +13,12 @@ def note(context: ToolContext, number: int) -> dict[str, Any]:
     return work.result(number)
 
 
+@tool(category="lookup", effect="read", untrusted=False)
+def look(context: ToolContext, number: int) -> dict[str, Any]:
+    """Look something up."""
+    return work.result(number)
+
+
 @tool(category="mutation", effect="irreversible", untrusted=False, title="Act, after {number} calls")
 def act(context: ToolContext, number: int) -> dict[str, Any]:
     """Do what nobody can take back."""

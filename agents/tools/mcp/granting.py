@@ -4,8 +4,10 @@ import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from agents.config.tools import McpServer, ToolOptions
@@ -33,13 +35,40 @@ class Target:
 
 
 def expand(spec: McpServer) -> list[Tool]:
-    """The tools that are included, as they are pinned. Raises BadConfig for names that no tool has."""
-    key = key_of(spec)
-    rows = pins.require_listed(key, what=f"The MCP server {spec.name}")
+    """The tools that are included, as they are pinned. Raises BadConfig for names that no tool has.
+
+    A process makes them anew where one of them stands otherwise than before: a server may have hundreds.
+    """
+    key, text = key_of(spec), spec.model_dump_json()
+    while True:
+        with suppress(_Moved):
+            return list(_expanded(_Asked(key, text, pins.standing(key), spec)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """All that the granted tools depend on."""
+
+    key: str
+    text: str
+    standing: tuple[pins.Standing, ...]
+    spec: McpServer = field(compare=False)  # which `text` tells
+
+
+class _Moved(Exception):
+    """A tool changed between two looks at it."""
+
+
+@lru_cache(maxsize=200)
+def _expanded(asked: _Asked) -> tuple[Tool, ...]:
+    spec = asked.spec
+    rows = pins.require_listed(asked.key, what=f"The MCP server {spec.name}")
+    if pins.standing_of(rows) != asked.standing:
+        raise _Moved
     _require_known(spec, [row.name for row in rows])
     granted = [row for row in rows if _is_granted(spec, row.name)]
     names = _names(spec, granted)
-    return [_tool(spec, key, row, names[row.name]) for row in granted]
+    return tuple(_tool(spec, asked.key, row, names[row.name]) for row in granted)
 
 
 def _tool(spec: McpServer, key: str, row: PinnedTool, name: str) -> Tool:

@@ -30,7 +30,7 @@ def version() -> AgentVersion:
 
 def call(version: AgentVersion, tool: str, key: str = "", **arguments: Any) -> Run:
     actor = world.operator("robot")
-    return call_tool(version=version, tool=tool, arguments=arguments, actor=actor, via="mcp", key=key)
+    return call_tool(version=version, tool=tool, arguments=arguments, actor=actor, via="mcp", key=key).run
 
 
 def test_a_read_runs_at_once_and_is_traced(version: AgentVersion) -> None:

@@ -215,7 +215,7 @@ def test_the_page_offers_it_and_leads_to_the_run_that_does_it(play: Play, client
 def test_a_call_through_the_gateway_is_undone_likewise() -> None:
     version = world.publish_gateway("door", tools=TOOLS, policy=[{"then": "allow"}])
     actor = world.operator("robot")
-    run = call_tool(version=version, tool="book_seat", arguments={"seat": "1A"}, actor=actor, via="mcp")
+    run = call_tool(version=version, tool="book_seat", arguments={"seat": "1A"}, actor=actor, via="mcp").run
     undoing = world.carry_on(undo_call(row(run).pk, actor=world.operator()))
     assert world.calls(undoing) == [("cancel_seat", "succeeded")]
     assert undoing.taint_sources == run.taint_sources == ["mcp"]

@@ -110,15 +110,15 @@ def test_another_program_at_the_gateway_is_refused_too() -> None:
     version = world.publish_gateway()
     desk = Actor(world.person("desk", "service"))
     arguments = {"account": "acme", "amount": 40}
-    first = call_tool(version=version, tool="pay", arguments=arguments, actor=desk, via="mcp", key="a")
+    first = call_tool(version=version, tool="pay", arguments=arguments, actor=desk, via="mcp", key="a").run
     request = world.pending(first)
     decide(
         approval_id=request.pk, actor=world.operator(), decision="reject", digest=request.digest, reason="No."
     )
     world.carry_on(first)
-    second = call_tool(version=version, tool="pay", arguments=arguments, actor=desk, via="mcp", key="b")
+    second = call_tool(version=version, tool="pay", arguments=arguments, actor=desk, via="mcp", key="b").run
     refused = ToolCall.objects.get(run=second)
     assert refused.status == "refused"
     denials.reopen(request.pk, actor=world.operator("ben"), now=timezone.now())
-    third = call_tool(version=version, tool="pay", arguments=arguments, actor=desk, via="mcp", key="c")
+    third = call_tool(version=version, tool="pay", arguments=arguments, actor=desk, via="mcp", key="c").run
     assert world.pending(third)
