@@ -266,7 +266,7 @@ def _live(agent: str) -> AgentVersion:
 
 
 def _check_budget(budget: Decimal | None) -> None:
-    if budget is not None and not 0 < budget <= MAX_BUDGET:  # NaN is neither
+    if budget is not None and not (budget.is_finite() and 0 < budget <= MAX_BUDGET):
         raise _bad("budget_usd", f"write an amount above 0 and up to {MAX_BUDGET:,} USD")
 
 

@@ -182,12 +182,12 @@ def test_bad_rows_start_nothing_and_only_who_may_steers() -> None:
         batch_of(1, agent="door")
     for amount in ("0", "-1", "NaN"):
         with pytest.raises(BadInput, match="budget_usd"):
-            batch_of(1, task="x", budget_usd=Decimal(amount))
+            batch_of(1, task="{order}", budget_usd=Decimal(amount))
     assert not Batch.objects.exists()
     with pytest.raises(NotAllowed):
-        batch_of(1, task="x", actor=Actor(world.person("ines", "analyst")))
+        batch_of(1, task="{order}", actor=Actor(world.person("ines", "analyst")))
     shop, bank = (Actor(world.person(name, "service"), via="token") for name in ("shop", "bank"))
-    mine = batch_of(1, task="x", actor=shop)
+    mine = batch_of(1, task="{order}", actor=shop)
     with pytest.raises(MissingRun):
         batches.cancel_batch(mine.pk, actor=bank)
     assert batches.cancel_batch(mine.pk, actor=shop).status == "cancelled"
