@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from agents import brakes, closing
+from agents import batches, brakes, closing
 from agents.memory import re_embedding
 from agents.models import Agent
 from agents.runtime import granted, loop, recovery
@@ -39,6 +39,15 @@ def upkeep() -> None:
         granted.free_unclaimed(now=now)
         for agent in re_embedding.due_agents(now=now):
             re_embedding.wake(agent.name)
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="agents.advance_batches", ignore_result=True)
+def advance_batches() -> None:
+    """Start rows of batches as places become free."""
+    try:
+        batches.advance_all(now=timezone.now())
     finally:
         give_back_connection()
 

@@ -165,6 +165,11 @@ CELERY_BEAT_SCHEDULE = {
     "seal": {"task": "console.seal_events", "schedule": SEAL_SECONDS, "options": {"expires": SEAL_SECONDS}},
     "verify": {"task": "console.verify_audit", "schedule": 24 * 3600.0, "options": {"expires": 3600.0}},
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
+    "batches": {
+        "task": "agents.advance_batches",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},
+    },
     "ask_sources": {"task": "agents.ask_sources", "schedule": 300.0, "options": {"expires": 300.0}},
 }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.

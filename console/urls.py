@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import audit, breaker, bulk, care, grants, me, rules, undoing
+from console.views import audit, batches, breaker, bulk, care, grants, me, rules, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
 from console.views.decision import decision, edit, preview, recall
@@ -83,6 +83,11 @@ urlpatterns = [
     path("runs/<uuid:run_id>/resume", resume, name="resume-run"),
     path("runs/<uuid:run_id>/undo", undoing.all_calls, name="undo-run"),
     path("runs/<uuid:run_id>/calls/<uuid:call_id>/undo", undoing.call, name="undo-call"),
+    path("batches", batches.batches, name="batches"),
+    path("batches/new", batches.new, name="new-batch"),
+    path("batches/<uuid:batch_id>", batches.batch, name="batch"),
+    path("batches/<uuid:batch_id>/results", batches.results),
+    path("batches/<uuid:batch_id>/<str:what>", batches.steer),
     path("traces", traces, name="traces"),
     path("traces/<str:trace_id>", trace, name="trace"),
     path("traces/<str:trace_id>/spans/<str:span_id>", span, name="span"),

@@ -2,6 +2,7 @@
 
 from agents.models.agent import Agent, AgentVersion
 from agents.models.attachment import Attachment
+from agents.models.batch import Batch, BatchRow, BatchStatus, RowState
 from agents.models.call import ToolCall
 from agents.models.conversation import Conversation, Message
 from agents.models.credential import Credential
@@ -16,6 +17,9 @@ __all__ = [
     "Agent",
     "AgentVersion",
     "Attachment",
+    "Batch",
+    "BatchRow",
+    "BatchStatus",
     "CachedAnswer",
     "Conversation",
     "Credential",
@@ -25,6 +29,7 @@ __all__ = [
     "Note",
     "PinnedTool",
     "Price",
+    "RowState",
     "Run",
     "Steering",
     "SteeringKind",

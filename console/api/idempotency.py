@@ -35,11 +35,16 @@ class KeyReused(Exception):
     """The key stands for another request."""
 
 
-def create_once(request: HttpRequest, key: str, create: Callable[[], Schema]) -> Status[object]:
-    """201 with what `create` returns; the answer of the first time where `key` was used before. Raises Problem."""
+def create_once(
+    request: HttpRequest, key: str, create: Callable[[], Schema], *, sent: bytes | None = None
+) -> Status[object]:
+    """201 with what `create` returns; the answer of the first time where `key` was used before. Raises Problem.
+
+    `sent` stands for the body, where that was a form.
+    """
     if not key:
         return Status(CREATED, create())
-    sent = f"{request.method} {request.path}\n".encode() + request.body
+    sent = f"{request.method} {request.path}\n".encode() + (request.body if sent is None else sent)
     try:
         answer = once(actor_of(request).user, key, sent, lambda: create().model_dump(mode="json"))
     except KeyReused as error:

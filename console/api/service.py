@@ -12,6 +12,7 @@ from console.api import (
     agents,
     alerts,
     approvals,
+    batches,
     breakers,
     deliveries,
     halts,
@@ -98,6 +99,7 @@ api = Api(
 )
 install(api)
 api.add_router("/runs", runs.router)
+api.add_router("/batches", batches.router)
 api.add_router("/approvals", approvals.router)
 api.add_router("/halt", halts.router)
 api.add_router("/breakers", breakers.router)

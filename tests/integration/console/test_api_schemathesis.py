@@ -12,7 +12,9 @@ import pytest
 import schemathesis
 from django.utils import timezone
 
+from agents.batches import create_batch
 from agents.models import Memory
+from agents.tables import table_of
 from approvals.access import Actor
 from approvals.models import Delivery
 from approvals.programs import ask_for_program
@@ -50,7 +52,7 @@ CONFIG = """
 "query.wait" = 0.1
 
 [[operations]]
-include-operation-id-regex = "^(list_|start_run|request_approval|decide|halt|publish_agent)"
+include-operation-id-regex = "^(list_|start_run|start_batch|request_approval|decide|halt|publish_agent)"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "403", "404", "409", "422"]
 """
 
@@ -82,6 +84,7 @@ def token() -> str:
     approval = ask_for_program(
         actor=shop, tool="refund", arguments={"amount": 4}, effect="irreversible", expires_in=600, now=now
     )
+    create_batch(agent="teller", table=table_of([{"input": "Look."}]), actor=Actor(ada))
     Delivery.objects.create(approval=approval, event="approval.edited", created_at=now, next_at=now)
     Memory.objects.create(
         agent=version.agent, subject_digest="0" * 64, kind="semantic", text="Pays late.", created_at=now
