@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from agents.models import Run, ToolCall
+from agents.precedents import NEAREST, Precedents, precedents_of
 from agents.states import CallStatus
 from approvals.access import ADMIN, Actor, may_decide, require_may_decide
 from approvals.actions import still_missing, why_nobody
@@ -301,6 +302,16 @@ class Card:
             for name in shown
             if name in self.approval.context
         }
+
+    @property
+    def nearest(self) -> int:
+        """Of how many the precedents are chosen, at most."""
+        return NEAREST
+
+    @cached_property
+    def precedents(self) -> Precedents:
+        """What people decided about actions like this one."""
+        return precedents_of(self.approval, actor=self.actor)
 
     @cached_property
     def receipt(self) -> Receipt | None:

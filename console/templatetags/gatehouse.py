@@ -26,6 +26,7 @@ from console.people.forms import WEEKDAYS
 from console.people.profile import profile_of
 from traces.alerts.breakers import standing
 from traces.models import Breaker
+from traces.redaction import redact_text
 
 register = template.Library()
 
@@ -43,6 +44,12 @@ def visible(value: Any) -> SafeString:
 def visible_text(value: Any) -> str:
     """The same as `visible`, where only text can stand."""
     return reveal_text(str(value))
+
+
+@register.filter
+def redacted(text: str) -> str:
+    """A text without secrets."""
+    return redact_text(text)
 
 
 @register.filter
