@@ -15,8 +15,8 @@ LOOKED_AT = 200  # of the latest calls of a tool: what is new is judged by these
 
 # Numbers that say which, not how much.
 _NAMES_ONE = re.compile(
-    r"(^|_|-|(?<=[a-z])(?=I))(id|no|nr|number|code|zip|postcode|phone|year|page|offset|limit|version)$",
-    re.IGNORECASE,
+    r"(^|[_-])(?i:id|no|nr|number|code|zip|postcode|phone|year|page|offset|limit|version)$"
+    r"|[a-z](Id|ID|No|Nr|Number|Code|Year)$"
 )
 
 
@@ -67,11 +67,11 @@ def assess(
         level = max(level, 1)
     if past is not None:
         if not past.by_asker:
-            few = "" if past.is_whole else f" among the last {LOOKED_AT} calls of this tool"
-            reasons.append(f"nothing like it ran for this asker before{few}")
+            few = "" if past.is_whole else f" among the last {LOOKED_AT}"
+            reasons.append(f"no call of this tool by who asks is known to have run before{few}")
             level = max(level, 1)
         elif not past.for_subject:
-            reasons.append("it is the first for this subject")
+            reasons.append("no call before was for the same subject")
         if unusual := unusual_amounts(arguments or {}, past.by_asker):
             reasons += unusual
             level += 1

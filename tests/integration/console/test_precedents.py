@@ -15,6 +15,7 @@ from agents.providers.scripted import Scripted, call, say
 from approvals.access import Actor
 from approvals.models import Approval
 from approvals.programs import ask_for_program
+from approvals.queries import pending_queue
 from tests import world
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("APR-2")]
@@ -129,3 +130,42 @@ def test_vectors_of_another_model_are_made_anew_and_a_model_that_is_away_takes_n
     assert of(second).count == 0
     precedents.re_embed("teller")
     assert of(second).count == 1
+
+
+def test_what_is_new_and_how_much_raises_the_risk_and_the_card_says_why(client: Client) -> None:
+    client.force_login(world.person("ben", "operator"))
+    world.publish_agent(policy=[{"tool": "get_balance", "then": "require"}])
+
+    def asks() -> Approval:
+        with using(Scripted([call("get_balance", account="acme")])):
+            return world.pending(world.carry_on(world.start(trusted_input=True)))
+
+    first = asks()
+    assert first.risk == "medium", "new to this agent"
+    assert "no call of this tool by who asks" in first.context["risk"][-1]
+    decide(approval_id=first.pk, actor=world.operator(), decision="approve", digest=first.digest)
+    with using(Scripted([say("Done.")])):
+        world.carry_on(Run.objects.get())
+    second = asks()
+    assert (second.risk, second.context["risk"]) == ("low", ["it only reads"])
+    page = client.get(f"/inbox/{second.pk}").content.decode()
+    assert '<th scope="row">low risk</th><td>it only reads</td>' in page
+
+    desk, now = Actor(world.person("desk", "service")), timezone.now()
+
+    def ask(amount: float) -> Approval:
+        arguments = {"amount": amount, "order_id": amount * 1000}
+        values: Any = {"actor": desk, "tool": "book", "effect": "reversible", "expires_in": 60, "now": now}
+        return ask_for_program(arguments=arguments, **values)
+
+    for amount in (10, 12, 9, 11, 10):
+        approval = ask(amount)
+        assert approval.risk == "medium"
+        decide(approval_id=approval.pk, actor=world.operator(), decision="approve", digest=approval.digest)
+    assert ask(20).risk == "medium"
+    large = ask(90)
+    assert large.risk == "high"
+    assert large.context["risk"][-1] == "amount 90 is far above the usual 10 of 5 calls before"
+    low = Approval.objects.filter(status="pending").exclude(pk=large.pk)
+    assert pending_queue(world.operator()).first() == large, "before what expires at the same time"
+    assert low.count() == 2
