@@ -109,13 +109,18 @@ def wake(*, approval_id: str = "", agent: str = "") -> None:
 
 def keep(approval_id: UUID) -> None:
     """Make the vector of one action, decided or waiting."""
-    _keep(list(Approval.objects.filter(pk=approval_id, kind=Kind.ACTION).select_related("decision")))
+    _keep(
+        list(
+            Approval.objects.filter(pk=approval_id, kind=Kind.ACTION, canary=None).select_related("decision")
+        )
+    )
 
 
 def keep_due(*, now: datetime) -> int:
     """Make the vectors of decided actions that have none. Returns how many."""
     known = Precedent.objects.filter(approval=OuterRef("approval"), decided_at__isnull=False)
     due = Decision.objects.filter(decided_at__gt=now - WINDOW, approval__kind=Kind.ACTION)
+    due = due.filter(approval__canary=None)
     rows = due.exclude(Exists(known)).select_related("approval").order_by("-decided_at")[:BATCH]
     return _keep([row.approval for row in rows])
 

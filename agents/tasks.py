@@ -11,6 +11,7 @@ from agents.models import Agent
 from agents.runtime import granted, loop, recovery
 from agents.runtime.journal import give_back_connection
 from agents.tools import sources
+from approvals import canaries
 from approvals.holds import release_due
 
 
@@ -40,6 +41,7 @@ def upkeep() -> None:
         for agent in re_embedding.due_agents(now=now):
             re_embedding.wake(agent.name)
         precedents.keep_due(now=now)
+        canaries.plant_due(now=now)
     finally:
         give_back_connection()
 

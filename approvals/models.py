@@ -14,12 +14,16 @@ from approvals.attention.models import (
     EscalationStep,
     Watch,
 )
+from approvals.canary_rows import Canary, CanaryPlan, CanaryResult
 from approvals.grant_rows import Grant, GrantConfirmation, GrantUse
 from approvals.states import ApprovalStatus
 from traces.ids import new_id
 
 __all__ = [
     "Approval",
+    "Canary",
+    "CanaryPlan",
+    "CanaryResult",
     "Care",
     "Comment",
     "Decision",

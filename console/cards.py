@@ -20,6 +20,7 @@ from approvals.models import Approval, Decision, Hold, Kind, Reopening, Revision
 from approvals.queries import standing_halts, standing_hold
 from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
+from approvals.unmasking import told
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
 
@@ -292,6 +293,17 @@ class Card:
     def evidence(self) -> list[dict[str, Any]]:
         """What the agent had read, newest first."""
         return list(reversed(self.approval.context.get("evidence", [])))
+
+    @cached_property
+    def canary(self) -> str:
+        """That this was a planted test, where it was; told once it is settled."""
+        return told(self.approval)
+
+    @property
+    def risk_reasons(self) -> str:
+        """Why the risk is what it is, as it was found when this was asked."""
+        reasons = self.approval.context.get("risk")
+        return "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""
 
     @property
     def findings(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("agents", "0007_attachments"),
-        ("approvals", "0006_knowing"),
+        ("approvals", "0007_canaries"),
     ]
 
     operations = [
@@ -42,5 +42,23 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
+        ),
+        migrations.RunSQL(
+            """
+            CREATE FUNCTION agents_call_of_no_canary() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF EXISTS (SELECT 1 FROM approvals_canary WHERE approval_id = NEW.approval_id) THEN
+                    RAISE EXCEPTION 'no call belongs to a canary' USING ERRCODE = 'check_violation';
+                END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER call_of_no_canary BEFORE INSERT OR UPDATE OF approval_id ON agents_toolcall
+                FOR EACH ROW WHEN (NEW.approval_id IS NOT NULL)
+                EXECUTE FUNCTION agents_call_of_no_canary();
+            """,
+            """
+            DROP TRIGGER call_of_no_canary ON agents_toolcall;
+            DROP FUNCTION agents_call_of_no_canary();
+            """,
         ),
     ]

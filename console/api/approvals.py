@@ -21,6 +21,7 @@ from approvals.eyes import Voice, electorate
 from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
+from approvals.unmasking import told
 from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
@@ -172,6 +173,7 @@ def shape_approval(approval: Approval, people: Sequence[Voice] | None = None) ->
         resolved_at=approval.resolved_at,
         decision=_shape_decision(approval),
         callback=_shape_callback(approval),
+        canary=told(approval),
     )
 
 

@@ -128,6 +128,18 @@ def _span(seconds: float) -> str:
 
 
 @register.filter
+def duration(seconds: float | None) -> str:
+    """A length of time in words; a dash where there is none."""
+    return "\u2013" if seconds is None else _span(seconds)
+
+
+@register.filter
+def share(part: float | None) -> str:
+    """A share from 0 to 1 in per cent; a dash where there is none."""
+    return "\u2013" if part is None else f"{part:.0%}"
+
+
+@register.filter
 def ago(moment: datetime | None) -> SafeString:
     """A past moment in relation to now, exact on hover, kept true by static/time.js."""
     if moment is None:
