@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("agents", "0007_attachments"),
-        ("approvals", "0007_canaries"),
+        ("approvals", "0007_fatigue"),
     ]
 
     operations = [

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from agents.models import Run, ToolCall
+from agents.questions import halt_if_flooding
 from agents.runtime.binding import policy_digest, tool_context
 from agents.runtime.drift import fingerprint
 from agents.runtime.novelty import past_of
@@ -134,6 +135,12 @@ def prepare(stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict) -> S
     terms = eyes.terms(needs, denials=verdict.denials, hold=verdict.hold, stakes=stakes, asker=asker)
     terms.fingerprint = fingerprint(tool, context, call.arguments)
     return shown._replace(terms=terms, risk=risk)
+
+
+def flooding(stretch: Stretch) -> str:
+    """Count a question to people: why its agent is halted for asking too much; empty where it isn't. Not in an entry."""
+    limit = stretch.config.limits.questions_per_hour
+    return halt_if_flooding(stretch.agent, limit, now=timezone.now()) if limit else ""
 
 
 def stakes_in(run: Run) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from ninja.responses import Status
 
 from agents.bulk import Frozen, decide_each
 from agents.decisions import decide as take_decision
+from agents.questions import require_budget
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
 from approvals.actions import still_missing, why_nobody
@@ -65,6 +66,7 @@ def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey 
     require_any(actor, DOERS, to="ask for approval")
     if body.callback_url:
         check_address(body.callback_url)
+    require_budget(actor, now=timezone.now())
 
     def create() -> ApprovalOut:
         values = body.model_dump()

@@ -145,6 +145,17 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AlterField(
+            model_name="halt",
+            name="halted_by",
+            field=models.ForeignKey(
+                help_text="None: Gatehouse itself.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
+        ),
         migrations.RunSQL(
             """
             CREATE FUNCTION approvals_canary_is_nobodys() RETURNS trigger LANGUAGE plpgsql AS $$
