@@ -6,6 +6,7 @@ class AgentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from agents import precedents, questions
         from agents.memory.re_embedding import wake_for
         from agents.runtime.dispatch import wake_decided, wake_held
         from agents.sessions import turn_ended
@@ -16,3 +17,6 @@ class AgentsConfig(AppConfig):
         subscribe("run.", turn_ended)
         for event in ("agent.published", "memory.remembered", "answer.kept"):
             subscribe(event, wake_for)
+        subscribe("halt.lifted", questions.forget)
+        for event in ("agent.published", "approval.approved", "approval.denied"):
+            subscribe(event, precedents.wake_for)

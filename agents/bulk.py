@@ -10,6 +10,7 @@ from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, NotAllowed, Stale
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
+from approvals.unmasking import told
 
 MOST = 100  # at once
 
@@ -69,4 +70,4 @@ def _decided(each: Frozen, actor: Actor) -> Result:
         return Result(each.id, "invalid", str(error))
     if approval.status == ApprovalStatus.PENDING:
         return Result(each.id, "voted", "Your yes counts; more people must agree.", approval)
-    return Result(each.id, "done", "", approval)
+    return Result(each.id, "done", told(approval), approval)

@@ -99,6 +99,11 @@ class AgentFields(_AgentModelForm):
         label="Tool retries",
         help_text="How often a call that failed is tried again, where repeating it does no harm. 0: never.",
     )
+    questions_per_hour = line(
+        required=False,
+        label="Questions per hour",
+        help_text="To people; an agent that asks more is halted until a person lifts it. 0: any number.",
+    )
     cost_usd = line(required=False, label="Cost", help_text="US dollars at most.")
     seconds = line(
         required=False, label="Time", help_text="Work at most: 120, 90s or 15m. Waiting does not count."

@@ -5,12 +5,13 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from agents import batches, brakes, closing
+from agents import batches, brakes, closing, precedents
 from agents.memory import re_embedding
 from agents.models import Agent
 from agents.runtime import granted, loop, recovery
 from agents.runtime.journal import give_back_connection
 from agents.tools import sources
+from approvals import canaries
 from approvals.holds import release_due
 
 
@@ -39,6 +40,8 @@ def upkeep() -> None:
         granted.free_unclaimed(now=now)
         for agent in re_embedding.due_agents(now=now):
             re_embedding.wake(agent.name)
+        precedents.keep_due(now=now)
+        canaries.plant_due(now=now)
     finally:
         give_back_connection()
 
@@ -77,6 +80,18 @@ def embed_memories(agent: str) -> None:
         found = Agent.objects.select_related("live_version").filter(name=agent).first()
         if found is not None:
             re_embedding.re_embed(agent=found, now=timezone.now())
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="agents.embed_precedents", ignore_result=True)
+def embed_precedents(approval_id: str, agent: str) -> None:
+    """Make the vector of one action, or of all actions of an agent by its present model."""
+    try:
+        if approval_id:
+            precedents.keep(UUID(approval_id))
+        else:
+            precedents.re_embed(agent)
     finally:
         give_back_connection()
 

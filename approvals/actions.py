@@ -20,6 +20,7 @@ from approvals.models import Approval, Decision, Delivery, Hold, Kind, Revision,
 from approvals.policy import RANK, merged_roles
 from approvals.queries import standing_hold
 from approvals.states import TRANSITIONS, ApprovalStatus
+from approvals.unmasking import unmask
 from traces.recorder import keep, page, record
 from traces.statement import Change, Statement, read
 
@@ -250,6 +251,9 @@ def escalate(approval_id: UUID, *, actor: Actor, digest: str, now: datetime, rea
         approval.role = ADMIN
         Approval.objects.filter(pk=approval.pk).update(role=ADMIN)
         _record(approval, "approval.escalated", actor, {"reason": reason})
+        if unmask(approval, "escalate", actor=actor, now=now):  # a test: it bothers nobody else
+            _settle(approval, ApprovalStatus.CANCELLED, now=now)
+            _record(approval, "approval.cancelled", actor, {})
         return approval
 
 
@@ -417,11 +421,13 @@ def resolve(
             _record(approval, "approval.approved_alone", actor, {"why": alone, "digest": approval.digest})
     _settle(approval, status, now=now, added=(*votes, decision, *recorded.rows()))
     recorded.announce()
+    unmask(approval, verdict, actor=actor, now=now)
     return approval
 
 
 def _expire(approval: Approval, *, now: datetime) -> None:
     _settle(approval, ApprovalStatus.EXPIRED, now=now)
+    unmask(approval, "expire", actor=None, now=now)
     told = why_nobody(approval)
     data = {"why": told} if told else {}
     record("approval.expired", actor="system", object_id=approval.pk, run_id=approval.run_id, data=data)

@@ -13,6 +13,7 @@ from approvals.access import Actor
 from approvals.deliveries import resend
 from approvals.models import (
     Approval,
+    CanaryPlan,
     Decision,
     Delegation,
     Delivery,
@@ -138,6 +139,34 @@ class EscalationStepAdmin(ModelAdmin):
             self.delete_model(request, step)
 
 
+@admin.register(CanaryPlan)
+class CanaryPlanAdmin(ModelAdmin):
+    """Obviously wrong requests that are planted to see whether people look; nothing of them can run."""
+
+    list_display = ("title", "agent", "tool", "enabled", "days", "minutes")
+    list_filter = ("enabled",)
+
+    def log_addition(self, request: HttpRequest, obj: CanaryPlan, message: Any) -> Any:
+        """Keep it in the audit log, too."""
+        _record_plan("canary_plan.added", request, obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: CanaryPlan, message: Any) -> Any:
+        """Keep it in the audit log, too."""
+        _record_plan("canary_plan.changed", request, obj)
+        return super().log_change(request, obj, message)
+
+    def delete_model(self, request: HttpRequest, obj: CanaryPlan) -> None:
+        """Keep it in the audit log, too."""
+        _record_plan("canary_plan.deleted", request, obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CanaryPlan]) -> None:
+        """Keep each in the audit log, too."""
+        for plan in queryset:
+            self.delete_model(request, plan)
+
+
 @admin.register(DutyHours)
 class DutyHoursAdmin(ReadOnly, ModelAdmin):
     """When people are on duty; each says so on their own page."""
@@ -164,3 +193,9 @@ def _record_step(name: str, request: HttpRequest, step: EscalationStep) -> None:
         "role": step.role,
     }
     record(name, actor=f"user:{request.user.get_username()}", object_id=str(step.pk), data=data)
+
+
+def _record_plan(name: str, request: HttpRequest, plan: CanaryPlan) -> None:
+    """What it will look like is left out: whoever reads the log would know it again."""
+    data = {"tool": plan.tool, "agent": plan.agent, "enabled": plan.enabled, "days": plan.days}
+    record(name, actor=f"user:{request.user.get_username()}", object_id=str(plan.pk), data=data)

@@ -55,3 +55,9 @@ class Halted(GateError):
     """An emergency stop stands."""
 
     code = "halted"
+
+
+class Flooded(GateError):
+    """Who asks put more questions to people than it may; nobody was asked."""
+
+    code = "flooded"

@@ -33,8 +33,22 @@ def halt(*, actor: Actor, now: datetime, agent: str = "", tool: str = "", reason
             return standing
         row = Halt.objects.create(agent=agent, tool=tool, reason=reason, halted_by=actor.user, halted_at=now)
         revoke_for_halt(agent, tool, actor=actor, now=now)
-        data = {"agent": agent, "tool": tool, "reason": reason}
-        record("halt.pressed", actor=str(actor), object_id=str(row.pk), data=data)
+        _record_pressed(row, str(actor))
+    return row
+
+
+def halt_by_itself(*, agent: str, reason: str, now: datetime) -> Halt:
+    """Stop an agent, or another program, without a person; one that is stopped already stays so.
+
+    Its grants stay: whoever lifts the stop finds them, and a halted agent uses none.
+    """
+    with transaction.atomic():
+        _lock_halts(shared=False)
+        standing = Halt.objects.filter(agent=agent, tool="", lifted_at=None).first()
+        if standing is not None:
+            return standing
+        row = Halt.objects.create(agent=agent, reason=reason, halted_by=None, halted_at=now)
+        _record_pressed(row, "system")
     return row
 
 
@@ -59,6 +73,11 @@ def may_lift(row: Halt, actor: Actor) -> bool:
     return not needs_another or row.halted_by_id != actor.user.pk
 
 
+def _record_pressed(row: Halt, actor: str) -> None:
+    data = {"agent": row.agent, "tool": row.tool, "reason": row.reason}
+    record("halt.pressed", actor=actor, object_id=str(row.pk), data=data)
+
+
 def require_running(agent: str, *, tool: str = "") -> None:
     """Raise Halted while an emergency stop stands over `agent`, or over `tool` of it; in a transaction, that holds
     until its commit.
@@ -68,9 +87,7 @@ def require_running(agent: str, *, tool: str = "") -> None:
     standing = Halt.objects.filter(agent__in=["", agent], tool__in=["", tool], lifted_at=None)
     row = standing.select_related("halted_by").first()
     if row is not None:
-        raise Halted(
-            f"{row} halted by {row.halted_by.get_username()} at {row.halted_at:%Y-%m-%d %H:%M} UTC: {row.reason}"
-        )
+        raise Halted(f"{row} halted by {row.by} at {row.halted_at:%Y-%m-%d %H:%M} UTC: {row.reason}")
 
 
 def stopped_tools(*agents: str) -> frozenset[str]:

@@ -14,12 +14,16 @@ from approvals.attention.models import (
     EscalationStep,
     Watch,
 )
+from approvals.canary_rows import Canary, CanaryPlan, CanaryResult
 from approvals.grant_rows import Grant, GrantConfirmation, GrantUse
 from approvals.states import ApprovalStatus
 from traces.ids import new_id
 
 __all__ = [
     "Approval",
+    "Canary",
+    "CanaryPlan",
+    "CanaryResult",
     "Care",
     "Comment",
     "Decision",
@@ -50,6 +54,9 @@ class Kind(models.TextChoices):
 
 
 RISKS = ("high", "medium", "low")
+PROGRAM = (
+    "program:"  # before the name of another program, where an agent can be named; no agent has such a name
+)
 # What depends most on the decision comes first; whatever isn't known to be less counts as high.
 BY_RISK = Case(
     *(When(risk=risk, then=Value(place)) for place, risk in enumerate(RISKS)),
@@ -311,12 +318,21 @@ class Delivery(models.Model):
 
 
 class Halt(models.Model):
-    """An emergency stop: while it stands, nothing is claimed. `agent` empty: all agents; `tool`: only its calls."""
+    """An emergency stop: while it stands, nothing is claimed. `agent` empty: all agents; `tool`: only its calls.
+
+    `agent` may be another program, named as PROGRAM and its user: then nobody is asked for it.
+    """
 
     agent = models.CharField(max_length=64, blank=True)
     tool = models.CharField(max_length=128, blank=True, default="", db_default="")
     reason = models.TextField(blank=True)
-    halted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    halted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="None: Gatehouse itself.",
+    )
     halted_at = models.DateTimeField()
     lifted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
@@ -338,4 +354,11 @@ class Halt(models.Model):
         """What is stopped, in words."""
         if self.tool:
             return f"{self.tool} of {self.agent}" if self.agent else f"the tool {self.tool}"
+        if self.agent.startswith(PROGRAM):
+            return f"the program {self.agent.removeprefix(PROGRAM)}"
         return self.agent or "all agents"
+
+    @property
+    def by(self) -> str:
+        """Who pressed it."""
+        return self.halted_by.get_username() if self.halted_by else "Gatehouse"

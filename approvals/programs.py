@@ -8,8 +8,9 @@ from approvals.actions import Request, request_approval
 from approvals.digest import action_digest
 from approvals.eyes import Needs, four_eyes, terms
 from approvals.models import Approval, Kind
+from approvals.risk import LOOKED_AT, Past, assess
+from approvals.states import ApprovalStatus
 
-RISKS = {"read": "low", "reversible": "medium", "irreversible": "high"}
 _TYPES: dict[type, str] = {
     bool: "boolean",
     int: "number",
@@ -39,6 +40,8 @@ def ask_for_program(
     What it sends is content of an outsider: shown as such, and it never decides who is asked.
     """
     asker = actor.user.get_username()
+    # What its agent had read is not known, so that it says nothing of the risk.
+    risk = assess(effect=effect, arguments=arguments, past=_past_of(actor, tool))
     evidence = {"tool": asker, "call_id": "", "arguments": {}, "result": context, "untrusted": True}
     return request_approval(
         Request(
@@ -51,17 +54,21 @@ def ask_for_program(
             ),
             parameters=schema_of(arguments),
             effect=effect,
-            risk=RISKS[effect],
+            risk=risk.level,
             tainted=True,
             taint_sources=[asker],
             rule=f"{asker} asks for approval",
             reason=reason,
-            context={"task": "", "evidence": [evidence] if context else []},
+            context={
+                "task": "",
+                "evidence": [evidence] if context else [],
+                "risk": list(risk.reasons),
+            },
             requested_by=actor.user,
             expires_in=expires_in,
             callback_url=callback_url,
             terms=terms(
-                Needs(1, OPERATOR, four_eyes=four_eyes(Kind.ACTION, effect, RISKS[effect])),
+                Needs(1, OPERATOR, four_eyes=four_eyes(Kind.ACTION, effect, risk.level)),
                 denials=1,
                 hold=0,
                 stakes=[],
@@ -83,3 +90,17 @@ def schema_of(arguments: dict[str, Any]) -> dict[str, Any]:
         "required": list(arguments),
         "additionalProperties": False,
     }
+
+
+def _past_of(actor: Actor, tool: str) -> Past:
+    """What people approved of the latest requests, where it was this program's and of this tool."""
+    latest = Approval.objects.order_by("-requested_at", "-id").values_list(
+        "tool", "requested_by_id", "status", "arguments"
+    )
+    rows = list(latest[:LOOKED_AT])
+    mine = [
+        arguments
+        for name, asker, status, arguments in rows
+        if (name, asker, status) == (tool, actor.user.pk, ApprovalStatus.APPROVED)
+    ]
+    return Past(by_asker=mine, is_whole=len(rows) < LOOKED_AT)

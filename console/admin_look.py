@@ -37,6 +37,7 @@ SECTIONS: list[dict[str, Any]] = [
             _entry("Roles", "badge", "auth_group"),
             _entry("Channels", "notifications", "console_channel"),
             _entry("Escalation", "escalator_warning", "approvals_escalationstep"),
+            _entry("Planted tests", "pest_control", "approvals_canaryplan"),
             _entry("Duty hours", "schedule", "approvals_dutyhours"),
             _entry("API tokens", "key", "console_apitoken"),
         ],

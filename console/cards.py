@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from agents.models import Run, ToolCall
+from agents.precedents import NEAREST, Precedents, precedents_of
 from agents.states import CallStatus
 from approvals.access import ADMIN, Actor, may_decide, require_may_decide
 from approvals.actions import still_missing, why_nobody
@@ -19,6 +20,7 @@ from approvals.models import Approval, Decision, Hold, Kind, Reopening, Revision
 from approvals.queries import standing_halts, standing_hold
 from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
+from approvals.unmasking import told
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
 
@@ -292,6 +294,17 @@ class Card:
         """What the agent had read, newest first."""
         return list(reversed(self.approval.context.get("evidence", [])))
 
+    @cached_property
+    def canary(self) -> str:
+        """That this was a planted test, where it was; told once it is settled."""
+        return told(self.approval)
+
+    @property
+    def risk_reasons(self) -> str:
+        """Why the risk is what it is, as it was found when this was asked."""
+        reasons = self.approval.context.get("risk")
+        return "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""
+
     @property
     def findings(self) -> dict[str, Any]:
         """What else is known, by label."""
@@ -301,6 +314,16 @@ class Card:
             for name in shown
             if name in self.approval.context
         }
+
+    @property
+    def nearest(self) -> int:
+        """Of how many the precedents are chosen, at most."""
+        return NEAREST
+
+    @cached_property
+    def precedents(self) -> Precedents:
+        """What people decided about actions like this one."""
+        return precedents_of(self.approval, actor=self.actor)
 
     @cached_property
     def receipt(self) -> Receipt | None:

@@ -40,6 +40,14 @@ def listed(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()] or default
 
 
+def roles(name: str, default: list[str]) -> frozenset[str]:
+    """A comma-separated variable as roles of people."""
+    found = listed(name, default)
+    if unknown := sorted(set(found) - {"operator", "analyst", "admin"}):
+        raise ImproperlyConfigured(f"{name}: {unknown[0]!r} is no role; use operator, analyst, admin.")
+    return frozenset(found)
+
+
 def database_url(home: Path) -> str:
     """`DATABASE_URL`, or the embedded server on its private socket."""
     return os.environ.get("DATABASE_URL") or (f"postgresql://postgres@/gatehouse?host={socket_dir(home)}")

@@ -196,6 +196,10 @@ vars().update(environment.email(EMAIL_URL))
 FOUR_EYES = os.environ.get("GATEHOUSE_FOUR_EYES") == "1"
 # By risk: within how many seconds a request should be answered. Nothing is denied then; its card says so.
 DUE_SECONDS = environment.due_seconds(os.environ.get("GATEHOUSE_DUE_MINUTES", "high=15,medium=60,low=240"))
+# Questions that another program may put to people within an hour, before it is halted; 0: any number.
+QUESTIONS_PER_HOUR = int(os.environ.get("GATEHOUSE_QUESTIONS_PER_HOUR", "0"))
+# The roles whose people see everybody's figures about deciding; all others see their own.
+FIGURES_FOR = environment.roles("GATEHOUSE_FIGURES_FOR", ["admin", "analyst"])
 # Where tools may reach: scheme, host and port. Private and local addresses only where an entry names the host exactly.
 EGRESS = environment.listed("GATEHOUSE_EGRESS", ["https://*"])
 

@@ -8,6 +8,7 @@ from console.views import audit, batches, breaker, bulk, care, grants, me, rules
 from console.views.attachments import attachment
 from console.views.connect import connect
 from console.views.decision import decision, edit, preview, recall
+from console.views.figures import figures
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
@@ -70,6 +71,7 @@ urlpatterns = [
     path("grants/propose", grants.from_history, name="propose-grant"),
     path("grants/<uuid:grant_id>/confirm", grants.confirm, name="confirm-grant"),
     path("grants/<uuid:grant_id>/revoke", grants.revoke, name="revoke-grant"),
+    path("figures", figures, name="figures"),
     path("inbox/<uuid:approval_id>/lookup", lookup),
     path("inbox/<uuid:approval_id>/reopen", reopen),
     path("sign-in/<str:token>", sign_in_by_link, name="sign-in-by-link"),

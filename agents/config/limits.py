@@ -17,6 +17,9 @@ class Limits(Strict):
     seconds: Seconds = 120  # of work; waiting does not count
     repeats: int = Field(3, ge=2, le=100)  # the same call, after which it is a loop
     tool_retries: int = Field(2, ge=0, le=10)  # of a call that failed and may be repeated
+    questions_per_hour: int = Field(
+        0, ge=0, le=1_000_000
+    )  # to people, above which it is halted; 0: any number
 
 
 class Rates(Strict):

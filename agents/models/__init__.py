@@ -7,6 +7,7 @@ from agents.models.call import ToolCall
 from agents.models.conversation import Conversation, Message
 from agents.models.credential import Credential
 from agents.models.memory import CachedAnswer, Memory, MemoryKind, Note, StoredResult
+from agents.models.precedent import Precedent
 from agents.models.price import Price
 from agents.models.run import Run
 from agents.models.source import PinnedTool, ToolSource
@@ -28,6 +29,7 @@ __all__ = [
     "Message",
     "Note",
     "PinnedTool",
+    "Precedent",
     "Price",
     "RowState",
     "Run",

@@ -14,7 +14,7 @@ from agents.runtime.focus import why_outside
 from agents.runtime.granted import place_by, take
 from agents.runtime.journal import entry, move_call, write
 from agents.runtime.reads import asking_context
-from agents.runtime.requesting import UNSHOWN, Shown, ask_people, prepare
+from agents.runtime.requesting import UNSHOWN, Shown, ask_people, flooding, prepare
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.results import Denied
@@ -172,6 +172,8 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             call.tainted = tainted
             if grant := take(stretch, call, tool, verdict, digest):
                 return Judgement(CallStatus.APPROVED, digest=digest, rule=f"{in_a_phrase(grant)} ({rule})")
+            if not call.step.payload.get("undoes") and (why := flooding(stretch)):
+                return Judgement(CallStatus.REFUSED, why, digest, rule)
             shown = prepare(stretch, call, tool, verdict)
             return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, shown)
 

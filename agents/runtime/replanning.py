@@ -4,11 +4,13 @@ from typing import Any
 
 from django.utils import timezone
 
+from agents.exceptions import Changed
 from agents.models import Run, Steering, StepKind
 from agents.runtime.binding import policy_digest
 from agents.runtime.decide.progress import latest_plan, progress
 from agents.runtime.journal import entry
 from agents.runtime.planning import PLAN_SCHEMA
+from agents.runtime.requesting import flooding
 from agents.runtime.stretch import Stretch
 from agents.states import RunStatus
 from approvals.actions import Request, request_approval
@@ -23,6 +25,8 @@ SHOWN = ("goal", "steps", "needs_clarification")  # of a plan
 
 def ask_plan(stretch: Stretch) -> None:
     """Put the plan to a person, who approves or edits it, and let go of the run."""
+    if flooding(stretch):
+        raise Changed  # its agent is halted: the run freezes, and asks once that is lifted
     plan = _plan_of(stretch)
     arguments = {name: plan.payload.get(name) for name in SHOWN}
     run = stretch.run

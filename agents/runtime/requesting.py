@@ -7,20 +7,23 @@ from django.conf import settings
 from django.utils import timezone
 
 from agents.models import Run, ToolCall
+from agents.questions import halt_if_flooding
 from agents.runtime.binding import policy_digest
 from agents.runtime.drift import fingerprint
+from agents.runtime.novelty import past_of
 from agents.runtime.reads import asking_context
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
 from agents.tools.asking import NotMade
 from agents.tools.calling import within
-from agents.tools.spec import Effect, Preview, Tool, ToolContext
+from agents.tools.spec import Preview, Tool, ToolContext
 from approvals import eyes
 from approvals.actions import Request, request_approval
 from approvals.digest import digest_of
 from approvals.eyes import Needs, four_eyes
 from approvals.models import Approval, Kind, Terms
 from approvals.policy import Verdict
+from approvals.risk import Risk, assess
 from traces.redaction import redact_text
 from traces.storable import storable
 
@@ -57,6 +60,7 @@ class Shown(NamedTuple):
     title: str = ""
     preview: dict[str, Any] = {}
     terms: Terms | None = None  # where people are to be asked
+    risk: Risk = Risk("high", ())
 
 
 UNSHOWN = Shown()
@@ -83,13 +87,17 @@ def ask_people(
             parameters=tool.parameters,
             tool_digest=tool.digest,
             effect=tool.effect,
-            risk=risk_of(tool, tainted=call.tainted),
+            risk=shown.risk.level,
             tainted=bool(run.taint_sources),
             taint_sources=list(run.taint_sources),
             rule=f"{verdict.rule} ({verdict.why})",
             policy_digest=policy_digest(run.version),
             reason=call.step.payload.get("text", ""),
-            context={"task": run.input, "evidence": _evidence(stretch)},
+            context={
+                "task": run.input,
+                "evidence": _evidence(stretch),
+                "risk": list(shown.risk.reasons),
+            },
             preview=shown.preview,
             agent=stretch.agent,
             agent_version=run.version.number,
@@ -111,17 +119,30 @@ def prepare(stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict) -> S
     run, context = stretch.run, asking_context(call, agent=stretch.agent)
     shown = show(tool, context, call.arguments)
     stakes = stakes_in(run)
+    risk = assess(
+        effect=tool.effect,
+        egress=tool.egress,
+        tainted=call.tainted,
+        arguments=call.arguments,
+        past=past_of(stretch, call),
+    )
     needs = Needs(
         verdict.approvers,
         verdict.role,
         verdict.roles,
         tuple((stake["user"], stake["why"]) for stake in stakes),
-        four_eyes(Kind.ACTION, tool.effect, risk_of(tool, tainted=call.tainted)),
+        four_eyes(Kind.ACTION, tool.effect, risk.level),
     )
     asker = run.started_by_id if call.step.payload.get("via") else None
     terms = eyes.terms(needs, denials=verdict.denials, hold=verdict.hold, stakes=stakes, asker=asker)
     terms.fingerprint = fingerprint(tool, context, call.arguments)
-    return shown._replace(terms=terms)
+    return shown._replace(terms=terms, risk=risk)
+
+
+def flooding(stretch: Stretch) -> str:
+    """Count a question to people: why its agent is halted for asking too much; empty where it isn't. Not in an entry."""
+    limit = stretch.config.limits.questions_per_hour
+    return halt_if_flooding(stretch.agent, limit, now=timezone.now()) if limit else ""
 
 
 def stakes_in(run: Run) -> list[dict[str, Any]]:
@@ -236,9 +257,7 @@ def _preview(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> dic
 
 def risk_of(tool: Tool, *, tainted: bool) -> str:
     """How much depends on the decision, from what the tool declares."""
-    if tool.effect == Effect.IRREVERSIBLE:
-        return "high"
-    return "medium" if tool.egress or tool.effect == Effect.REVERSIBLE or tainted else "low"
+    return assess(effect=tool.effect, egress=tool.egress, tainted=tainted).level
 
 
 def _evidence(stretch: Stretch) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How often a tool may be called within a minute, by all workers together."""
+"""How often something may be done within a time, by all workers together: calls of a tool, questions to people."""
 
 import time
 from uuid import uuid4
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 MINUTE = 60  # s
 
-# Counts and adds as one step, so that no two workers take the last place. Returns when the oldest call was, or 0.
+# Counts and adds as one step, so that no two workers take the last place. Returns when the oldest was taken, or 0.
 TAKE = """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, ARGV[1] - ARGV[2])
 if redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[3]) then
@@ -32,13 +32,15 @@ def seconds_until_free(tool: Tool) -> float:
     """
     if not tool.rate_limit:
         return 0.0
+    return take(f"gatehouse:tool:{tool.source}:calls", tool.rate_limit, MINUTE)
+
+
+def take(key: str, limit: int, seconds: int) -> float:
+    """Take one of `limit` places within `seconds`: 0, or after how many seconds there is one. 0 while Valkey is away."""
     now = time.time()
-    key = f"gatehouse:tool:{tool.source}:calls"
     try:
-        oldest = float(
-            str(valkey().eval(TAKE, 1, key, str(now), str(MINUTE), str(tool.rate_limit), uuid4().hex))
-        )
+        oldest = float(str(valkey().eval(TAKE, 1, key, str(now), str(seconds), str(limit), uuid4().hex)))
     except Away as error:
-        log.warning("limit.away", tool=tool.name, error=str(error))
+        log.warning("limit.away", key=key, error=str(error))
         return 0.0
-    return max(0.1, oldest + MINUTE - now) if oldest else 0.0
+    return max(0.1, oldest + seconds - now) if oldest else 0.0

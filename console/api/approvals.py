@@ -14,6 +14,7 @@ from ninja.responses import Status
 
 from agents.bulk import Frozen, decide_each
 from agents.decisions import decide as take_decision
+from agents.questions import require_budget
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
 from approvals.actions import still_missing, why_nobody
@@ -21,6 +22,7 @@ from approvals.eyes import Voice, electorate
 from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
+from approvals.unmasking import told
 from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
@@ -64,6 +66,7 @@ def ask(request: HttpRequest, body: ApprovalIn, idempotency_key: IdempotencyKey 
     require_any(actor, DOERS, to="ask for approval")
     if body.callback_url:
         check_address(body.callback_url)
+    require_budget(actor, now=timezone.now())
 
     def create() -> ApprovalOut:
         values = body.model_dump()
@@ -172,6 +175,7 @@ def shape_approval(approval: Approval, people: Sequence[Voice] | None = None) ->
         resolved_at=approval.resolved_at,
         decision=_shape_decision(approval),
         callback=_shape_callback(approval),
+        canary=told(approval),
     )
 
 

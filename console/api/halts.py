@@ -19,7 +19,7 @@ from console.api.shapes import HaltIn, HaltOut
 router = Router(tags=["halt"], auth=MANAGE)
 
 ToolQuery = Annotated[str, Query(max_length=128)]
-AgentQuery = Annotated[str, Query(max_length=64, pattern=r"^[a-z0-9_-]*$")]
+AgentQuery = Annotated[str, Query(max_length=64, pattern=r"^[\w.@+:-]*$")]
 
 
 @router.post("", response={201: HaltOut}, operation_id="halt", summary="Stop an agent, a tool, or all")
@@ -46,7 +46,7 @@ def press(
             agent=row.agent,
             tool=row.tool,
             reason=row.reason,
-            halted_by=row.halted_by.get_username(),
+            halted_by=row.by,
             halted_at=row.halted_at,
         )
 

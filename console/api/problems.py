@@ -38,6 +38,7 @@ CODES: dict[str, tuple[int, str]] = {
     "other_subject": (409, "This belongs to somebody else"),
     "conversation_full": (409, "No more fits in"),
     "rate_limited": (429, "Too many at once"),
+    "flooded": (429, "Too many questions"),
     "bad_config": (422, "The configuration can't be used"),
     "missing_scope": (403, "This token may not do this"),
 }

@@ -16,6 +16,7 @@ from agents.direct import call_of
 from agents.exceptions import AgentError
 from agents.models import Run, ToolCall
 from agents.queries import get_run as find_run
+from agents.questions import require_budget
 from agents.states import FINAL_RUN
 from agents.tools.registry import GATEWAY_TOOLS
 from approvals.access import get_approval as find_approval
@@ -67,7 +68,11 @@ async def request_approval(caller: Caller, wanted: ApprovalIn) -> CallToolResult
         values["expires_in"] = values["expires_in"] or settings.APPROVAL_SECONDS
         return _shape(ask_for_program(actor=caller.actor, now=timezone.now(), **values))
 
-    return told(await in_thread(_once, caller, "request_approval", wanted, ask))
+    def once_within_budget() -> dict[str, Any]:
+        require_budget(caller.actor, now=timezone.now())
+        return _once(caller, "request_approval", wanted, ask)
+
+    return told(await in_thread(once_within_budget))
 
 
 async def get_approval(caller: Caller, ref: ApprovalRef) -> CallToolResult:

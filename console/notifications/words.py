@@ -127,7 +127,7 @@ def _title(notice: Notice, approval: Approval, event: Event | None) -> str:
 def _without_request(notice: Notice, event: Event | None) -> Message:
     if notice.topic == Topic.HALTED and event is not None:
         what = Halt(agent=event.data.get("agent", ""), tool=event.data.get("tool", "")).what
-        doer = event.actor.partition(":")[2]
+        doer = event.actor.partition(":")[2] or "Gatehouse"
         done = "stopped" if event.name == "halt.pressed" else "let go on"
         return Message(f"Gatehouse: {doer} {done} {what}", f"{settings.BASE_URL}/halt")
     if notice.topic == Topic.DELIVERY_FAILED and event is not None:

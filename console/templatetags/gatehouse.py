@@ -26,6 +26,7 @@ from console.people.forms import WEEKDAYS
 from console.people.profile import profile_of
 from traces.alerts.breakers import standing
 from traces.models import Breaker
+from traces.redaction import redact_text
 
 register = template.Library()
 
@@ -43,6 +44,12 @@ def visible(value: Any) -> SafeString:
 def visible_text(value: Any) -> str:
     """The same as `visible`, where only text can stand."""
     return reveal_text(str(value))
+
+
+@register.filter
+def redacted(text: str) -> str:
+    """A text without secrets."""
+    return redact_text(text)
 
 
 @register.filter
@@ -118,6 +125,18 @@ def _span(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """A length of time in words; a dash where there is none."""
+    return "\u2013" if seconds is None else _span(seconds)
+
+
+@register.filter
+def share(part: float | None) -> str:
+    """A share from 0 to 1 in per cent; a dash where there is none."""
+    return "\u2013" if part is None else f"{part:.0%}"
 
 
 @register.filter

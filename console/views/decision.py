@@ -16,6 +16,7 @@ from approvals.holds import recall as take_back
 from approvals.models import Approval, Kind
 from approvals.queries import pending_queue, standing_hold
 from approvals.states import ApprovalStatus
+from approvals.unmasking import told
 from console.cards import Card
 from console.htmx import render_page, wants_fragment
 from console.people.entry import actor_of, people_only
@@ -145,11 +146,14 @@ def _done(request: HttpRequest, actor: Actor, approval: Approval, verdict: str) 
     else:
         words = PAST[verdict]
     following = pending_queue(actor).exclude(pk=approval.pk).exclude(votes__user=actor.user).first()
+    canary = told(approval)
     if not wants_fragment(request):
         messages.success(request, f"{words}: {approval.title}")
+        if canary:
+            messages.warning(request, canary)
         return redirect("card", following.pk) if following else redirect("inbox")
     context = card_context(actor, following, chosen=True) | queue_context(actor, following)
-    context |= {"decided": approval, "words": words, "decided_at": timezone.now()}
+    context |= {"decided": approval, "words": words, "decided_at": timezone.now(), "canary": canary}
     context["held"] = standing_hold(approval)  # it can be undone
     response = render(request, "inbox/_decided.html", context)
     response.headers["HX-Push-Url"] = f"/inbox/{following.pk}" if following else "/inbox"

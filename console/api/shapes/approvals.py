@@ -79,6 +79,7 @@ class ApprovalOut(Schema):
     resolved_at: datetime | None
     decision: DecisionOut | None
     callback: CallbackOut | None = Field(default=None, description="Where a callback_url was given.")
+    canary: str = Field(default="", description="That it was a planted test, told once it is settled.")
 
 
 class DecisionIn(Body):
