@@ -91,7 +91,13 @@ def create_batch(
 
 def pause_batch(batch_id: UUID, *, actor: Actor) -> Batch:
     """Start no further row; runs that were begun go on. Raises WrongState, NotAllowed, MissingRun."""
-    return _move(batch_id, BatchStatus.PAUSED, "batch.paused", actor=actor, reason=f"Paused by {actor}.")
+    return _move(
+        batch_id,
+        BatchStatus.PAUSED,
+        "batch.paused",
+        actor=actor,
+        reason=f"Paused by {actor.user.get_username()}.",
+    )
 
 
 def resume_batch(batch_id: UUID, *, actor: Actor, budget_usd: Decimal | None = None) -> Batch:
@@ -104,7 +110,7 @@ def resume_batch(batch_id: UUID, *, actor: Actor, budget_usd: Decimal | None = N
 def cancel_batch(batch_id: UUID, *, actor: Actor) -> Batch:
     """Start no further row, and have its open runs end. Raises WrongState, NotAllowed, MissingRun."""
     with transaction.atomic():
-        now, reason = timezone.now(), f"Cancelled by {actor}."
+        now, reason = timezone.now(), f"Cancelled by {actor.user.get_username()}."
         batch = _move(
             batch_id, BatchStatus.CANCELLED, "batch.cancelled", actor=actor, reason=reason, ended_at=now
         )

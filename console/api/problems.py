@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -142,6 +143,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem(error.status_code, "http_error", str(error))
         case RequestDataTooBig():
             return Problem(413, "too_large", f"The body is larger than {MAX_BODY}.")
+        case MultiPartParserError() | SuspiciousOperation():
+            return Problem(400, "unreadable", f"The form can't be read: {error}")
         case UnreadablePostError():
             return Problem(400, "unreadable", "The body ended before it was complete.")
         case Http404():

@@ -186,7 +186,9 @@ def test_bad_rows_start_nothing_and_only_who_may_steers() -> None:
     assert not Batch.objects.exists()
     with pytest.raises(NotAllowed):
         batch_of(1, task="{order}", actor=Actor(world.person("ines", "analyst")))
-    shop, bank = (Actor(world.person(name, "service"), via="token") for name in ("shop", "bank"))
+    shop, bank = (
+        Actor(world.person(name, "service"), via="token", role="service") for name in ("shop", "bank")
+    )
     mine = batch_of(1, task="{order}", actor=shop)
     with pytest.raises(MissingRun):
         batches.cancel_batch(mine.pk, actor=bank)

@@ -76,6 +76,8 @@ def test_a_program_sends_a_file_and_hears_of_bad_lines() -> None:
     send(TABLE + b"O-3,C-3\n")
     assert shop.body["errors"][0]["path"] == ["Idempotency-Key"]
     assert Batch.objects.count() == 1
+    shop._take(shop.client.post("/api/v1/batches/upload", b"x", content_type="multipart/form-data"))
+    assert shop.status == 400
 
 
 def test_a_person_starts_one_by_the_form_and_follows_it(client: Client) -> None:
