@@ -70,4 +70,4 @@ def _decided(each: Frozen, actor: Actor) -> Result:
         return Result(each.id, "invalid", str(error))
     if approval.status == ApprovalStatus.PENDING:
         return Result(each.id, "voted", "Your yes counts; more people must agree.", approval)
-    return Result(each.id, "done", told(approval), approval)
+    return Result(each.id, "done", told(approval, to=actor), approval)

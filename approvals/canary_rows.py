@@ -33,7 +33,7 @@ class CanaryPlan(models.Model):
     )
     title = models.TextField(help_text="In the words in which that tool describes its calls.")
     task = models.TextField(blank=True, help_text="What the agent is said to have been asked.")
-    arguments = models.JSONField(help_text="An object; something in it must be plainly wrong.")
+    arguments = models.JSONField(default=dict, help_text="An object; something in it must be plainly wrong.")
     reason = models.TextField(blank=True, help_text="What the agent is said to have said.")
     wrong = models.TextField(help_text="What is wrong about it: told to who decided, right afterwards.")
     days = models.FloatField(default=7.0, help_text="On average one in so many days, at random times.")

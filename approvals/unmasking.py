@@ -14,9 +14,9 @@ RESULTS = {
     "expire": CanaryResult.EXPIRED,
 }
 _TOLD = {
-    CanaryResult.CAUGHT: "You caught it.",
-    CanaryResult.CHANGED: "You changed it, so you looked.",
-    CanaryResult.MISSED: "You let it through.",
+    CanaryResult.CAUGHT: "{who} caught it.",
+    CanaryResult.CHANGED: "{who} changed it, and so looked.",
+    CanaryResult.MISSED: "{who} let it through.",
     CanaryResult.EXPIRED: "Nobody decided it in time.",
 }
 
@@ -54,12 +54,14 @@ def unmask(approval: Approval, word: str, *, actor: Actor | None, now: datetime)
     return canary
 
 
-def told(approval: Approval) -> str:
+def told(approval: Approval, *, to: Actor | None = None) -> str:
     """That it was a test, what was wrong, and what became of it; empty while it waits, and for real requests."""
     if not could_be_planted(approval):
         return ""
-    canary = Canary.objects.filter(approval=approval).exclude(result=CanaryResult.WAITING).first()
+    settled = Canary.objects.filter(approval=approval).exclude(result=CanaryResult.WAITING)
+    canary = settled.select_related("user").first()
     if canary is None:
         return ""
-    result = _TOLD[CanaryResult(canary.result)]
+    who = canary.user.get_username() if canary.user else ""
+    result = _TOLD[CanaryResult(canary.result)].format(who="You" if to and to.user == canary.user else who)
     return f"This was a test, planted by Gatehouse: there is no call that could have run. {canary.wrong} {result}"

@@ -297,7 +297,7 @@ class Card:
     @cached_property
     def canary(self) -> str:
         """That this was a planted test, where it was; told once it is settled."""
-        return told(self.approval)
+        return told(self.approval, to=self.actor)
 
     @property
     def risk_reasons(self) -> str:

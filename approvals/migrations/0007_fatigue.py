@@ -43,7 +43,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "arguments",
-                    models.JSONField(help_text="An object; something in it must be plainly wrong."),
+                    models.JSONField(
+                        default=dict, help_text="An object; something in it must be plainly wrong."
+                    ),
                 ),
                 ("reason", models.TextField(blank=True, help_text="What the agent is said to have said.")),
                 (

@@ -146,7 +146,7 @@ def _done(request: HttpRequest, actor: Actor, approval: Approval, verdict: str) 
     else:
         words = PAST[verdict]
     following = pending_queue(actor).exclude(pk=approval.pk).exclude(votes__user=actor.user).first()
-    canary = told(approval)
+    canary = told(approval, to=actor)
     if not wants_fragment(request):
         messages.success(request, f"{words}: {approval.title}")
         if canary:

@@ -67,7 +67,7 @@ def say(approval: Approval, decision: str, **values: Any) -> Approval:
         ("approve", {}, "missed", "approved", "You let it through."),
         ("reject", {"reason": "Nobody is owed that."}, "caught", "denied", "You caught it."),
         ("escalate", {}, "caught", "cancelled", "You caught it."),
-        ("edit", {"arguments": {"account": "acme", "amount": 40}}, "changed", "approved", "so you looked"),
+        ("edit", {"arguments": {"account": "acme", "amount": 40}}, "changed", "approved", "and so looked"),
     ],
 )
 def test_who_decided_is_told_at_once_and_the_log_shows_that_it_was_settled_before(
