@@ -103,7 +103,7 @@ def test_of_twenty_who_decide_a_hundred_requests_one_decides_each(monkeypatch: p
         ids = list(won)
         stored = {
             str(pk): (name, status)
-            for pk, name, status in Decision.objects.filter(approval__in=ids).values_list(
+            for pk, name, status in Decision.objects.filter(approval__in=asked).values_list(
                 "approval_id", "user__username", "approval__status"
             )
         }
