@@ -30,7 +30,8 @@ def queue_rows(actor: Actor) -> QuerySet[Approval, dict[str, Any]]:
     Plain values: fifty of them are on every page of the inbox, and a template looks up what it wants of each.
     """
     people = {"asker": F("requested_by__username"), "holder": F("care__holder__username")}
-    return pending_queue(actor).values(*_ROW, **people)
+    rows: QuerySet[Approval, dict[str, Any]] = pending_queue(actor).values(*_ROW, **people)
+    return rows
 
 
 def count_waiting(actor: Actor) -> int:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import httpx2
+import psutil
 import websockets
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -38,18 +39,22 @@ FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
 def inbox(driver: Driver, *, pages: int = 100, arrivals: int = 30) -> dict[str, Any]:
-    """Times in ms: of the inbox and of its queue alone with 10,000 pending, and from the call that asks until each
-    of 50 sockets, of as many people, has heard of it."""
+    """Times in ms: of the inbox and of its queue alone with 10,000 pending, with the server's CPU for each, and from the
+    call that asks until each of 50 sockets, of as many people, has heard of it."""
     fill_queue(PENDING)
     people = [world.person(f"person{number}", "operator") for number in range(BROWSERS)]
     cookies = [f"{settings.SESSION_COOKIE_NAME}={_session(person)}" for person in people]
     try:
-        with _web(driver) as address:
+        with _web(driver) as (address, server):
             row: dict[str, Any] = {"pending": PENDING, "browsers": BROWSERS}
             headers = {"cookie": cookies[0]}
             with httpx2.Client(base_url=address, headers=headers, timeout=SECONDS, trust_env=False) as client:
-                row["page_ms"] = spread(_times(client, "/inbox", {}, pages))
-                row["queue_ms"] = spread(_times(client, "/inbox/queue", FRAGMENT, pages))
+                for name, path, more in (("page", "/inbox", {}), ("queue", "/inbox/queue", FRAGMENT)):
+                    spent = server.cpu_times()
+                    row[f"{name}_ms"] = spread(_times(client, path, more, pages))
+                    now = server.cpu_times()
+                    seconds = now.user + now.system - spent.user - spent.system
+                    row[f"{name}_cpu_ms"] = round(1000 * seconds / (WARM_UP + pages), 1)
             row["arrival_ms"] = spread(asyncio.run(_arrivals(address, cookies, arrivals)))
             return row
     finally:
@@ -129,8 +134,8 @@ def _session(person: User) -> str:
 
 
 @contextmanager
-def _web(driver: Driver) -> Iterator[str]:
-    """The address of a web server of the product's own."""
+def _web(driver: Driver) -> Iterator[tuple[str, psutil.Process]]:
+    """A web server of the product's own: its address, and its process."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     command = ["-m", "uvicorn", "console.asgi:application", "--port", str(port), "--no-access-log"]
@@ -142,7 +147,7 @@ def _web(driver: Driver) -> Iterator[str]:
     )
     try:
         until(lambda: _answers(f"{address}/healthz"), "the web server answers", seconds=60)
-        yield address
+        yield address, psutil.Process(child.pid)
     finally:
         stop_child(child, by=signal.SIGTERM, seconds=5)
 

@@ -21,7 +21,7 @@ def of_console(values: Mapping[str, str]) -> list[str]:
         if not route.startswith(APART):
             missing = set(PARAMETER.findall(route)) - set(values)
             assert not missing, f"Say what {missing} of {route} is, so that its page can be looked at."
-            addresses.append("/" + PARAMETER.sub(lambda found: values[found[1]], route))
+            addresses.append(_filled(route, values))
     return addresses
 
 
@@ -42,10 +42,13 @@ def of_admin(values: Mapping[str, str], rows: Mapping[str, str]) -> list[str]:
             continue
         row = rows.get(tables.get(start, ""))
         known = {**values, "object_id": row, "id": row} if row else values
-        address = PARAMETER.sub(lambda found, known=known: known.get(found[1], ""), route)
-        if "//" not in address:
-            addresses.append(f"/{address}")
+        if set(PARAMETER.findall(route)) <= set(known):
+            addresses.append(_filled(route, known))
     return addresses
+
+
+def _filled(route: str, values: Mapping[str, str]) -> str:
+    return "/" + PARAMETER.sub(lambda found: values[found[1]], route)
 
 
 def _routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:

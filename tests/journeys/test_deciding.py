@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -18,40 +18,28 @@ pytestmark = pytest.mark.timeout(240)
 expect.set_options(timeout=PATIENCE)
 OpenAs = Callable[..., Page]
 BUREAU = """
-agent: {name}
+agent: bureau
 purpose: Lets another team's agent move money.
 pattern: gateway
 tools:
   - python: tests.journeys.tools.convert
   - python: tests.journeys.tools.pay
     checks:
-      amount: {{maximum: 100}}
+      amount: {maximum: 100}
 policy:
-  - {{effect: irreversible, then: require, approvers: {approvers}, role: operator, expires: 1h}}
+  - {effect: irreversible, then: require, approvers: 1, role: operator, expires: 1h}
 """
-Make = Callable[..., Program]
 
 
 @pytest.fixture(scope="module")
-def make_program(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
-    """Makes a program before a gateway of its own, whose actions so many people must approve."""
+def bureau(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A program before a gateway to tools that move money."""
+    file = tmp_path_factory.mktemp("bureau") / "bureau.yaml"
+    file.write_text(BUREAU)
+    installation.manage("agents", "apply", str(file))
+    options = ("--user", "bureau-program", "--role", "service", "--agent", "bureau", "--scope", "mcp")
     with ThreadPoolExecutor(8) as threads:
-
-        def make(
-            name: str, *, approvers: int = 1, user: str = "bureau-program", role: str = "service"
-        ) -> Program:
-            file: Path = tmp_path_factory.mktemp(name) / "agent.yaml"
-            file.write_text(BUREAU.format(name=name, approvers=approvers))
-            installation.manage("agents", "apply", str(file))
-            options = ("--user", user, "--role", role, "--agent", name, "--scope", "mcp")
-            return Program(installation.url, installation.manage("token", "create", *options), threads)
-
-        yield make
-
-
-@pytest.fixture(scope="module")
-def bureau(make_program: Make) -> Program:
-    return make_program("bureau")
+        yield Program(installation.url, installation.manage("token", "create", *options), threads)
 
 
 def asked(installation: Installation, account: str, number: int = 1) -> str:
@@ -82,9 +70,10 @@ def test_an_edit_is_checked_like_the_agents_own_wording(
     expect(preview).to_contain_text("Not yet as it can run")
     expect(preview).to_contain_text("100")
     page.get_by_label("I have checked what will happen").check()
+    page.evaluate("document.querySelector('#edit-form').dataset.sent = 'yes'")
     page.get_by_role("button", name="Approve with these changes").click()
-    expect(page.locator("#edit-form")).to_be_visible()
-    expect(page.locator("#card")).to_contain_text("Not yet as it can run")
+    expect(page.locator("#edit-form:not([data-sent])")).to_be_visible()  # it came back, with what is wrong
+    expect(preview).to_contain_text("Not yet as it can run")
     assert not answer.done()
     page.get_by_label("amount").fill("60")
     expect(preview).to_contain_text(f"Pay 60.0 to {account}")
@@ -97,13 +86,13 @@ def test_an_edit_is_checked_like_the_agents_own_wording(
 
 
 @pytest.mark.req("APR-4", "APR-5")
-def test_two_must_agree_and_who_asked_is_none_of_them(
-    installation: Installation, open_as: OpenAs, make_program: Make
-) -> None:
-    anas = make_program("quorum", approvers=2, user="ana", role="operator")
-    account = f"two-{uuid4().hex[:6]}"
-    answer = anas.call("pay", account=account, amount=40)
-    request = asked(installation, account)
+def test_two_must_agree_and_who_asked_is_none_of_them(installation: Installation, open_as: OpenAs) -> None:
+    token = installation.manage("token", "create", "--user", "ana", "--role", "operator", "--scope", "ask")
+    headers = {"authorization": f"Bearer {token}"}
+    body = {"tool": "pay", "arguments": {"amount": 40}, "effect": "irreversible"}
+    answer = httpx.post(f"{installation.url}/api/v1/approvals", json=body, headers=headers, timeout=30)
+    request = answer.json()["id"]
+    installation.sql("UPDATE approvals_approval SET approvers = 2 WHERE id = %s RETURNING 1", request)
     ana = open_as("ana", f"/inbox/{request}")
     expect(ana.locator("#card")).to_contain_text("You asked for this yourself: somebody else must decide")
     expect(ana.locator("#decide button[type=submit]:visible")).to_have_count(0)
@@ -119,11 +108,12 @@ def test_two_must_agree_and_who_asked_is_none_of_them(
     ben = open_as("ben")
     approve(ben, request)
     expect(ben.locator("#notice")).to_contain_text("Your yes counts")
-    assert not answer.done()
+    status = "SELECT status FROM approvals_approval WHERE id = %s"
+    assert installation.sql(status, request) == [("pending",)]
     ada = open_as("ada")
     approve(ada, request)
     expect(ada.locator("#notice")).to_contain_text("Approved")
-    assert not answer.result(60).is_error
+    assert installation.sql(status, request) == [("approved",)]
     votes = (
         "SELECT u.username FROM approvals_vote v JOIN auth_user u ON u.id = v.user_id WHERE approval_id = %s"
     )
