@@ -354,8 +354,9 @@ def require_pending(approval: Approval) -> None:
     """Raise AlreadyResolved, saying how and by whom, unless the request still waits."""
     if approval.status == ApprovalStatus.PENDING:
         return
-    decision = Decision.objects.filter(approval=approval).select_related("user").first()
-    by = f" by {decision.user.get_username()}" if decision else ""
+    decisions = read(Decision, "approval_id = $1", approval.pk)
+    people = read(User, "id = $1", decisions[0].user_id) if decisions else []
+    by = f" by {people[0].get_username()}" if people else ""
     raise AlreadyResolved(
         f"This was {approval.status}{by} at {approval.resolved_at:%Y-%m-%d %H:%M:%S} UTC.",
         status=approval.status,

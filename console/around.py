@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth.models import User
-
 from approvals.access import Actor, may_decide
 from approvals.attention.models import Care, Watch
+from approvals.eyes import electorate, eligible
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
 from approvals.viewing import views_of
@@ -35,7 +34,6 @@ def others_who_look(approval: Approval, actor: Actor) -> dict[str, Any]:
     return {"lookers": [name for name in lookers(approval.pk) if name != actor.user.get_username()]}
 
 
-def _who_may(approval: Approval) -> list[User]:
-    """Whom it can be given to."""
-    named = User.objects.filter(is_active=True, groups__name__in=["operator", "admin"]).distinct()
-    return [user for user in named.order_by("username") if may_decide(Actor(user), approval)]
+def _who_may(approval: Approval) -> list[str]:
+    """The names of those to whom it can be given."""
+    return [voice.name for voice in eligible(electorate(), approval.role, asker=approval.requested_by_id)]

@@ -131,16 +131,20 @@ class Card:
         return self.may_decide and self.approval.role != ADMIN
 
     @cached_property
-    def votes(self) -> list[Vote]:
-        """Who said yes to the wording that stands now."""
-        votes = Vote.objects.filter(approval=self.approval, revision=self.approval.revision, approve=True)
+    def cast(self) -> list[Vote]:
+        """What people said of the wording that stands now."""
+        votes = Vote.objects.filter(approval=self.approval, revision=self.approval.revision)
         return list(votes.select_related("user").order_by("cast_at"))
 
-    @cached_property
+    @property
+    def votes(self) -> list[Vote]:
+        """Who said yes to it."""
+        return [vote for vote in self.cast if vote.approve]
+
+    @property
     def denials(self) -> list[Vote]:
         """Who said no to it, where one no is not enough."""
-        votes = Vote.objects.filter(approval=self.approval, revision=self.approval.revision, approve=False)
-        return list(votes.select_related("user").order_by("cast_at"))
+        return [vote for vote in self.cast if not vote.approve]
 
     @cached_property
     def terms(self) -> Terms:

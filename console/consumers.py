@@ -9,15 +9,12 @@ import asyncio
 import contextlib
 from collections import deque
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 from uuid import UUID
 
 import structlog
-from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Max, QuerySet
 from django.utils import timezone
@@ -28,6 +25,7 @@ from agents.queries import get_run
 from agents.runtime.drafts import watch
 from approvals.access import PEOPLE, Actor, roles_of
 from console import presence
+from console.doorkeeping import user_of
 from traces.feed import EVERYTHING, run_group
 from traces.models import Event
 
@@ -145,10 +143,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     async def _look(self) -> int | None:
         """The code with which to close; the session is read anew, since it may have ended."""
-        store = import_module(settings.SESSION_ENGINE).SessionStore(self.scope["session"].session_key)
-        fresh: Any = {"session": store}
-        user = await get_user(fresh)
-        if not isinstance(user, User):
+        user = await user_of(self.scope["session"].session_key)
+        if user is None:
             return SIGNED_OUT
         return await database_sync_to_async(self.refusal)(user)
 

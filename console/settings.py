@@ -213,6 +213,7 @@ UNFOLD = {
     "COLORS": {"primary": admin_look.INK},
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mark.svg")}],
     "STYLES": [lambda request: static("admin.css")],
+    "SCRIPTS": [lambda request: static("admin.js")],
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": admin_look.SECTIONS},
 }
 

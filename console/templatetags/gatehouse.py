@@ -146,9 +146,7 @@ def ago(moment: datetime | None) -> SafeString:
         return SafeString("")
     past = (timezone.now() - moment).total_seconds()
     text = "just now" if past < 5 else f"{_span(past)} ago"
-    return format_html(
-        '<time datetime="{}" title="{}" data-relative>{}</time>', moment.isoformat(), exact(moment), text
-    )
+    return _time(moment, "data-relative", text)
 
 
 @register.filter
@@ -165,13 +163,14 @@ def countdown(moment: datetime, length: str = "") -> SafeString:
         text = " ".join(_span(left).split()[:2]) + " left"
     else:
         text = f"{_span(left)} left"
-    return format_html(
-        '<time datetime="{}" title="{}" data-countdown="{}" class="{}">{}</time>',
-        moment.isoformat(),
-        exact(moment),
-        length,
-        "is-urgent" if left < 300 else "",
-        text,
+    urgent = ' class="is-urgent"' if left < 300 else ""
+    return _time(moment, f'data-countdown="{length}"{urgent}', text)
+
+
+def _time(moment: datetime, attributes: str, text: str) -> SafeString:
+    # A queue has a hundred of these, and nothing in them needs to be escaped.
+    return mark_safe(  # noqa: S308
+        f'<time datetime="{moment.isoformat()}" title="{exact(moment)}" {attributes}>{text}</time>'
     )
 
 

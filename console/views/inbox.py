@@ -35,7 +35,8 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """The queue, with its first request open beside it."""
     actor = actor_of(request)
     first = pending_queue(actor).first()
-    return render(request, "inbox/page.html", page_context(actor, first) | queue_page(request, actor, first))
+    context = queue_page(request, actor, first) | card_context(actor, first)
+    return render(request, "inbox/page.html", context)
 
 
 @require_safe
@@ -107,11 +108,11 @@ def queue_context(actor: Actor, current: Approval | None = None, *, page: int = 
         page = min(page, (count - 1) // SHOWN + 1)
     page = max(page, 1)
     start = (page - 1) * SHOWN
-    rows = list(queue_rows(actor).prefetch_related("care__holder")[start : start + SHOWN + 1])
+    rows = list(queue_rows(actor)[start : start + SHOWN + 1])
     return {
         "queue": rows[:SHOWN],
         "waiting": count,
-        "current": current,
+        "current": current.pk if current else None,
         "page": page,
         "first_row": start + 1,
         "last_row": start + min(len(rows), SHOWN),

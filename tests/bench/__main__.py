@@ -19,6 +19,7 @@ CELLS = (
     "decision",
     "conversations",
     "gateway",
+    "inbox",
     "recovery",
     "crash",
 )

@@ -96,6 +96,8 @@ TARGETS = (
         _engine("gateway", "added_ms", "p50"),
         unit="ms",
     ),
+    Target("first page of 10,000 pending, p95", 100, _engine("inbox", "page_ms", "p95"), unit="ms"),
+    Target("arrival on 50 open pages, p95", 300, _engine("inbox", "arrival_ms", "p95"), unit="ms"),
     Target(
         "recovery of 200 runs, from workers that are ready",
         3,
@@ -141,7 +143,7 @@ COLUMNS = (
     ("of all p95", lambda row: row["first_decision_to_execution_ms"]["p95"]),
     ("others", lambda row: f"{row['other_cpu_share']:.0%}"),
 )
-OWN = ("conversations", "gateway", "recovery", "crash")  # cells with figures of their own
+OWN = ("conversations", "gateway", "inbox", "recovery", "crash")  # cells with figures of their own
 LEGEND = """\
 Per run: CPU of workers and Postgres in ms, and beside it that of the driver, which starts, decides and watches; WAL in kB;
 transactions that wrote; commits, reads included, where the time was taken until the server tells of all.

@@ -15,6 +15,7 @@ from tests.bench.conversations import conversations
 from tests.bench.crash import crash
 from tests.bench.driver import Driver
 from tests.bench.gateway import gateway
+from tests.bench.inbox import inbox
 from tests.bench.meter import Meter
 from tests.bench.recovery import recover
 from tests.bench.report import ONE, TWO, targets
@@ -22,7 +23,7 @@ from tests.bench.rivals import Rival, rival
 from tests.bench.site import Site
 from tests.bench.work import clock
 
-ALONE = frozenset({"conversations", "gateway", "recovery", "crash"})  # cells of the engine alone
+ALONE = frozenset({"conversations", "gateway", "inbox", "recovery", "crash"})  # cells of the engine alone
 
 
 def run(home: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -105,6 +106,8 @@ def _cell(driver: Driver, cell: str, options: argparse.Namespace) -> dict[str, A
             return conversations(driver, 20 if options.quick else 200)
         case ["gateway"]:
             return gateway(driver, 20 if options.quick else 300)
+        case ["inbox"]:
+            return inbox(driver, pages=20 if options.quick else 100, arrivals=5 if options.quick else 30)
         case ["recovery"]:
             return recover(driver, 20 if options.quick else 200)
         case ["crash"]:

@@ -331,6 +331,64 @@ def test_what_came_while_the_connection_was_lost_is_there_after_it_returns(
     assert page.evaluate("window.sameDocument")
 
 
+@pytest.mark.req("APR-2", "OPS-5")
+def test_a_page_that_was_away_for_more_than_a_minute_has_no_gap(
+    installation: Installation, open_as: OpenAs
+) -> None:
+    before = [installation.ask("archive", arguments={"place": place}) for place in range(2)]
+    page = open_as("ben", f"/inbox/{before[0]['id']}")
+    page.clock.install()
+    sockets: list[WebSocketRoute] = []
+    is_cut = False
+
+    def connect(socket: WebSocketRoute) -> None:
+        if is_cut:
+            socket.close()
+        else:
+            sockets.append(socket)
+            socket.connect_to_server()
+
+    page.route_web_socket(re.compile("/ws/feed$"), connect)
+    page.reload()
+    is_live(page)
+    page.evaluate("window.sameDocument = true")
+    is_cut = True
+    page.context.set_offline(True)
+    sockets[-1].close()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
+    # While it is away, one is decided, one expires, and three come.
+    ana = open_as("ana", f"/inbox/{before[0]['id']}")
+    ana.keyboard.press("a")
+    confirm(ana)
+    expect(ana.locator("#notice")).to_contain_text("Approved")
+    expire = "UPDATE approvals_approval SET expires_at = now() WHERE id = %s RETURNING 1"
+    installation.sql(expire, before[1]["id"])
+    missed = [installation.ask("archive", arguments={"place": place})["id"] for place in range(2, 5)]
+    status = "SELECT status FROM approvals_approval WHERE id = %s"
+    wait_until(lambda: installation.sql(status, before[1]["id"]) == [("expired",)], seconds=60)
+    page.clock.run_for(75_000)  # tries and polls that lead nowhere
+    expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
+    assert not set(missed) & set(queue_of(page))
+    is_cut = False
+    page.context.set_offline(False)
+    page.clock.run_for(15_000)
+    is_live(page)
+    stands = (
+        "SELECT id::text FROM approvals_approval WHERE status = 'pending' ORDER BY "
+        "CASE risk WHEN 'medium' THEN 1 WHEN 'low' THEN 2 ELSE 0 END, expires_at, requested_at LIMIT 50"
+    )
+    wait_until(lambda: queue_of(page) == [pk for (pk,) in installation.sql(stands)], seconds=30)
+    assert set(missed) <= set(queue_of(page))
+    expect(page.locator("#changed")).to_contain_text("approved by ana")
+    assert page.evaluate("window.sameDocument")
+
+
+def queue_of(page: Page) -> list[str]:
+    """The ids of the requests that the page lists, in its order."""
+    rows = "rows => rows.map(row => row.getAttribute('href').split('/').pop())"
+    return list(page.locator("#queue .row-link").evaluate_all(rows))
+
+
 @pytest.mark.req("OPS-3", "OPS-5")
 def test_a_person_signs_in_with_a_password_and_out_again(installation: Installation, open_as: OpenAs) -> None:
     page = open_as("amir")

@@ -1,18 +1,17 @@
 """A queue of ten thousand."""
 
 import time
-from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from approvals.access import Actor
 from approvals.models import Approval
 from approvals.queries import pending_queue, queue_rows
 from tests import world
+from tests.crowd import fill_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,26 +23,7 @@ FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
 def full(client: Client) -> Client:
     """A person before a queue of ten thousand requests as large as real ones, and half as many that are settled."""
     client.force_login(world.person("ana", "operator"))
-    now = timezone.now()
-    evidence = {"evidence": [{"tool": "read_mail", "result": "words " * 200, "arguments": {}}]}
-    Approval.objects.bulk_create(
-        Approval(
-            title=f"Pay EUR {place}.00 to acme",
-            tool="pay",
-            agent="teller",
-            risk=("low", "medium", "high")[place % 3],
-            digest=f"{place:064d}",
-            arguments={"account": "acme", "amount": place},
-            context=evidence,
-            status="pending" if place < MANY else "denied",
-            requested_at=now - timedelta(seconds=place),
-            expires_at=now + timedelta(seconds=3600 + (place * 7919) % 50_000),
-            resolved_at=None if place < MANY else now,
-        )
-        for place in range(MANY + MANY // 2)
-    )
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE approvals_approval")
+    fill_queue(MANY, settled=MANY // 2)
     return client
 
 
