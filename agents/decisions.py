@@ -132,6 +132,7 @@ def _edit(approval: Approval, arguments: dict[str, Any], *, final: bool = False)
         roles=verdict.roles,
         denials=verdict.denials,
         hold=verdict.hold,
+        step_up=verdict.step_up,
         fingerprint=fingerprint(tool, context, arguments) if final else None,
     )
 

@@ -126,7 +126,7 @@ def people_said(approval: Approval | None) -> str:
 def _asks(verdict: Verdict) -> tuple[Any, ...]:
     if verdict.outcome is not Outcome.REQUIRE:
         return (verdict.outcome,)
-    return verdict.outcome, verdict.approvers, verdict.role, verdict.roles
+    return verdict.outcome, verdict.approvers, verdict.role, verdict.roles, verdict.step_up
 
 
 def _action(agent: str, call: ToolCall, tool: Tool | None) -> Action | None:

@@ -1,6 +1,7 @@
 """Who may see, decide and administer; and the only ways to a request's row."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -36,6 +37,7 @@ class Actor:
     user: User
     via: str = "browser"  # browser, token, command
     scopes: frozenset[str] = frozenset()  # of the token
+    proven_at: datetime | None = None  # when this browser last gave a second factor
     role: str = ""  # of the token: what it may do is this role's, not all that its user has
 
     def __str__(self) -> str:

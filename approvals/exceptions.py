@@ -15,6 +15,12 @@ class NotAllowed(GateError):
     code = "not_allowed"
 
 
+class StepUpNeeded(NotAllowed):
+    """It takes a second factor, which this person has not given, or this way can't carry."""
+
+    code = "step_up_needed"
+
+
 class Missing(GateError):
     """There is no such request, or not for this person."""
 

@@ -35,6 +35,7 @@ class Rule:
     roles: tuple[str, ...] = ()  # one different person for each, among the approvers
     denials: int = 1  # people who must say no before it is denied
     hold: int = 0  # s after the approval, in which it can be recalled
+    step_up: bool = False  # who approves gives a second factor
 
     def __str__(self) -> str:
         what = self.tool or (f"any {self.effect} call" if self.effect else "any call")
@@ -42,7 +43,8 @@ class Rule:
         if self.then is Outcome.REQUIRE:
             held = f", held {self.hold} s" if self.hold else ""
             denials = f", {self.denials} must say no" if self.denials > 1 else ""
-            return f"{what}{condition}: ask {self._people()}{denials}{held}"
+            proven = ", with a second factor" if self.step_up else ""
+            return f"{what}{condition}: ask {self._people()}{denials}{held}{proven}"
         return f"{what}{condition}: {self.then}"
 
     def _people(self) -> str:
@@ -81,6 +83,7 @@ class Verdict:
     roles: tuple[str, ...] = ()
     denials: int = 1
     hold: int = 0  # s
+    step_up: bool = False
 
 
 RANK = ("operator", "admin")  # who may decide, from the least to the most
@@ -124,6 +127,7 @@ def stricter(first: Verdict, second: Verdict) -> Verdict:
         roles=roles,
         denials=min(first.denials, second.denials),
         hold=max(first.hold, second.hold),
+        step_up=first.step_up or second.step_up,
     )
 
 
@@ -181,6 +185,7 @@ def _verdict(rule: Rule, words: str, why: str) -> Verdict:
         rule.roles,
         rule.denials,
         rule.hold,
+        rule.step_up,
     )
 
 

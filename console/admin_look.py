@@ -38,6 +38,7 @@ SECTIONS: list[dict[str, Any]] = [
             _entry("Channels", "notifications", "console_channel"),
             _entry("Escalation", "escalator_warning", "approvals_escalationstep"),
             _entry("Duty hours", "schedule", "approvals_dutyhours"),
+            _entry("Second factors", "phonelink_lock", "approvals_secondfactor"),
             _entry("API tokens", "key", "console_apitoken"),
         ],
     },

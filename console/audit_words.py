@@ -21,7 +21,7 @@ KINDS: Mapping[str, tuple[str, Q]] = {
     "sign-ins": ("Sign-ins", named("user.signed_in", "user.signed_out", "user.sign_in_failed")),
     "tokens": (
         "Roles, tokens and keys",
-        named("token.", "signing_key.", "user.roles_changed", "audit.key_replaced"),
+        named("token.", "signing_key.", "step_up.", "user.roles_changed", "audit.key_replaced"),
     ),
     "grants": ("Grants", named("grant.")),
     "halts": ("Emergency stops", named("halt.", "breaker.")),
@@ -57,6 +57,12 @@ _WORDS: Mapping[str, str] = {
     "token.created": "made a token for {user}, role {role} ({prefix}…)",
     "token.revoked": "revoked the token {prefix}…",
     "signing_key.rotated": "replaced the key that signs callbacks for {user}",
+    "step_up.enrolled": "set up a second factor",
+    "step_up.proven": "gave a second factor ({how})",
+    "step_up.failed": "gave a wrong code, {failures} in a row",
+    "step_up.codes_renewed": "made new recovery codes",
+    "step_up.removed": "removed the own second factor",
+    "step_up.reset": "took away the second factor of {user}",
     "agent.published": "published version {version} of {object_id}",
     "credential.created": "stored the credential {name}",
     "credential.rotated": "replaced the credential {name}",
@@ -168,7 +174,8 @@ def _words(event: Event, titles: Mapping[str, str]) -> str:
     values["object_id"] = event.object_id
     values["agent_or_all"] = data.get("agent") or "all agents"
     values["user_or_unknown"] = data.get("user") or "a name that nobody has"
-    return template.format_map(values)
+    told = template.format_map(values)
+    return f"{told} (with a second factor)" if data.get("stepped_up") else told
 
 
 def _flat(value: Any) -> str:

@@ -19,6 +19,8 @@ from approvals.models import Approval, Decision, Hold, Kind, Reopening, Revision
 from approvals.queries import standing_halts, standing_hold
 from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
+from approvals.stepup.factors import factor_of
+from approvals.stepup.gate import is_proven, needs_step_up
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
 
@@ -181,10 +183,31 @@ class Card:
         )
 
     @property
+    def takes_step_up(self) -> bool:
+        """Whether who approves it gives a second factor."""
+        return needs_step_up(self.approval, self.terms)
+
+    @cached_property
+    def step_up(self) -> str:
+        """What approving it takes beside a yes: `code`, or `enrol` where the person has no second factor; else empty."""
+        if not self.may_decide or not self.takes_step_up:
+            return ""
+        return _lacking_proof(self.actor, self.now)
+
+    @cached_property
+    def grant_step_up(self) -> str:
+        """The same of making a grant."""
+        return _lacking_proof(self.actor, self.now) if settings.STEP_UP_RISK else ""
+
+    @property
     def may_grant(self) -> bool:
         """Whether calls like this one can be allowed from here."""
         return (
-            self.may_decide and self.is_action and self.approval.call_id is not None and not self.terms.hold
+            self.may_decide
+            and self.is_action
+            and self.approval.call_id is not None
+            and not self.terms.hold
+            and not self.terms.step_up
         )
 
     @property
@@ -343,6 +366,12 @@ class Card:
     def call(self) -> ToolCall | None:
         """The call that waited for this, with what became of it."""
         return ToolCall.objects.filter(pk=self.approval.call_id).first() if self.approval.call_id else None
+
+
+def _lacking_proof(actor: Actor, now: datetime) -> str:
+    if is_proven(actor, now=now):
+        return ""
+    return "code" if factor_of(actor.user) else "enrol"
 
 
 def _source_words(source: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from agents.config.guardrails import PolicyRule
 from agents.shorthand import as_duration
 
-FIELDS = ("tool", "effect", "when", "then", "approvers", "people", "expires", "denials", "hold")
+FIELDS = ("tool", "effect", "when", "then", "approvers", "people", "expires", "denials", "hold", "step_up")
 PEOPLE = {
     "operator": "operators",
     "admin": "admins",
@@ -39,6 +39,7 @@ def rows_of(policy: tuple[PolicyRule, ...]) -> list[Row]:
             "expires": as_duration(rule.expires) if rule.expires else "",
             "denials": str(rule.denials),
             "hold": as_duration(rule.hold) if rule.hold else "",
+            "step_up": "on" if rule.step_up else "",
         }
         for rule in policy
     ]
@@ -116,4 +117,6 @@ def _rule(row: Row) -> dict[str, Any]:
     for name in ("approvers", "denials"):
         if row[name] not in ("", "1"):
             rule[name] = int(row[name]) if row[name].isdecimal() else row[name]
+    if row["step_up"]:
+        rule["step_up"] = True
     return rule | {name: row[name] for name in ("expires", "hold") if row[name]}

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import audit, breaker, bulk, care, grants, me, rules, undoing
+from console.views import audit, breaker, bulk, care, grants, me, rules, second_factor, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
 from console.views.decision import decision, edit, preview, recall
@@ -47,6 +47,12 @@ urlpatterns = [
     path("inbox/<uuid:approval_id>/watch", care.watch),
     path("inbox/<uuid:approval_id>/comment", care.comment),
     path("me", me.me, name="me"),
+    path("me/second-factor", second_factor.page, name="second-factor"),
+    path("me/second-factor/begin", second_factor.begin),
+    path("me/second-factor/confirm", second_factor.confirm),
+    path("me/second-factor/prove", second_factor.prove),
+    path("me/second-factor/codes", second_factor.codes),
+    path("me/second-factor/remove", second_factor.remove),
     path("me/settings", me.settings_of_person),
     path("me/channels", me.add_channel),
     path("me/channels/<int:channel_id>", me.change_channel),

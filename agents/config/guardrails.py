@@ -24,11 +24,13 @@ class PolicyRule(Strict):
     denials: int = Field(1, ge=1, le=10)  # people who must say no before it is denied
     hold: Seconds | None = Field(None, le=3600)  # after the approval, in which it can be recalled
 
+    step_up: bool = False  # who approves gives a second factor
+
     @model_validator(mode="after")
     def _people_only_where_asked(self) -> "PolicyRule":
-        if self.then != "require" and (self.roles or self.denials > 1 or self.hold):
+        if self.then != "require" and (self.roles or self.denials > 1 or self.hold or self.step_up):
             raise ValueError(
-                f"roles, denials and hold are for rules that ask people; this one says {self.then}."
+                f"roles, denials, hold and step_up are for rules that ask people; this one says {self.then}."
             )
         if self.roles and self.role != "operator":
             raise ValueError("a rule has role or roles, not both.")

@@ -17,10 +17,11 @@ from agents.decisions import decide as take_decision
 from approvals import actions
 from approvals.access import get_approval, visible_approvals
 from approvals.actions import still_missing, why_nobody
-from approvals.eyes import Voice, electorate
+from approvals.eyes import Voice, electorate, terms_of
 from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
+from approvals.stepup.gate import needs_step_up
 from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
@@ -165,6 +166,7 @@ def shape_approval(approval: Approval, people: Sequence[Voice] | None = None) ->
         agent=approval.agent,
         approvers=approval.approvers,
         missing=_missing(approval, people),
+        step_up=needs_step_up(approval, terms_of(approval)),
         held_until=hold.until if (hold := _hold(approval)) else None,
         url=f"{settings.BASE_URL}/inbox/{approval.pk}",
         requested_at=approval.requested_at,

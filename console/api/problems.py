@@ -28,6 +28,7 @@ MAX_BODY = "2 MB"
 CODES: dict[str, tuple[int, str]] = {
     "not_allowed": (403, "You may not do this"),
     "not_found": (404, "There is no such thing, or not for you"),
+    "step_up_needed": (403, "This takes a second factor"),
     "unknown_agent": (422, "There is no such agent"),
     "already_resolved": (409, "This was settled before"),
     "stale_digest": (409, "This changed since you were shown it"),

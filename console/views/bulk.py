@@ -130,7 +130,9 @@ def _why_left_out(card: Card, digest: str) -> str:
         return "It changed since it was shown to you: open it."
     if approval.kind != Kind.ACTION:
         return "It wants an answer of its own: open it."
-    return card.why_not
+    if card.why_not:
+        return card.why_not
+    return "Approving it takes your second factor: open it." if card.step_up else ""
 
 
 def _chosen(values: list[str]) -> dict[UUID, str]:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from agents.decisions import decide, preview_edit
 from approvals.access import Actor
-from approvals.exceptions import AlreadyResolved, GateError, Invalid, NotAllowed, Stale
+from approvals.exceptions import AlreadyResolved, GateError, Invalid, NotAllowed, Stale, StepUpNeeded
 from approvals.holds import recall as take_back
 from approvals.models import Approval, Kind
 from approvals.queries import pending_queue, standing_hold
@@ -19,6 +19,7 @@ from approvals.states import ApprovalStatus
 from console.cards import Card
 from console.htmx import render_page, wants_fragment
 from console.people.entry import actor_of, people_only
+from console.people.proof import prove
 from console.schema_form import SchemaForm
 from console.views.inbox import card_context, page_context, queue_context, visible_or_404
 
@@ -68,6 +69,9 @@ def decision(request: HttpRequest, approval_id: UUID) -> HttpResponse:
         form = SchemaForm(approval.parameters, values, request.POST.dict())
     try:
         _check(request, actor, approval, verdict, form)
+        code = request.POST.get("code", "").strip()
+        if code and verdict in ("approve", "edit") and Card(approval, actor, timezone.now()).step_up:
+            actor = prove(request, code)
         approval = decide(
             approval_id=approval_id,
             actor=actor,
@@ -84,6 +88,8 @@ def decision(request: HttpRequest, approval_id: UUID) -> HttpResponse:
         return _invalid(request, actor, approval, verdict, form, error)
     except (AlreadyResolved, Stale) as error:
         return _refused(request, actor, visible_or_404(approval_id, actor), str(error), status=409)
+    except StepUpNeeded as error:
+        return _invalid(request, actor, approval, verdict, form, Invalid(str(error)), status=403)
     except NotAllowed as error:
         return _refused(request, actor, approval, str(error), status=403)
     return _done(request, actor, approval, verdict)
@@ -163,6 +169,8 @@ def _invalid(
     verdict: str,
     form: SchemaForm | None,
     error: Invalid,
+    *,
+    status: int = 422,
 ) -> HttpResponse:
     """The form again, with what was typed and what is wrong with it."""
     typed: dict[str, Any] = {
@@ -172,9 +180,9 @@ def _invalid(
     if form is not None and not form.errors:
         form.add_errors(error.errors or [{"path": [], "message": str(error)}])
     if form is not None and verdict == "edit" and approval.kind == Kind.ACTION:
-        return _edit_page(request, actor, approval, form, status=422, extra=typed)
+        return _edit_page(request, actor, approval, form, status=status, extra=typed)
     typed |= {"answer_form": form, "open": verdict}
-    return _refused(request, actor, approval, str(error), status=422, extra=typed)
+    return _refused(request, actor, approval, str(error), status=status, extra=typed)
 
 
 def _refused(

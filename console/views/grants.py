@@ -17,8 +17,10 @@ from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, N
 from approvals.models import Approval, Grant
 from approvals.proposals import proposals, propose
 from approvals.scopes import ANY, AT_MOST, EQUAL, ONE_OF, in_words
+from console.cards import Card
 from console.htmx import render_page
 from console.people.entry import actor_of, people_only
+from console.people.proof import prove
 from console.views.inbox import TIMES, page_context, visible_or_404
 
 ENDED_SHOWN = 50
@@ -51,6 +53,8 @@ def from_card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     if request.method != "POST":
         return _form(request, actor, approval)
     try:
+        if form.get("code", "").strip() and Card(approval, actor, now).grant_step_up:
+            actor = prove(request, form["code"])
         grant = grants.grant_from_card(
             approval_id,
             actor=actor,

@@ -15,6 +15,7 @@ from approvals.access import Actor
 from approvals.attention import duty
 from approvals.attention.models import Delegation, DutyHours
 from approvals.exceptions import GateError
+from approvals.stepup.factors import factor_of
 from console.models import Channel, Notice
 from console.notifications import sending
 from console.notifications.models import NoticeStatus
@@ -169,6 +170,7 @@ def _page(request: HttpRequest, *, status: int = 200, **forms: Any) -> HttpRespo
         "duty_form": DutyForm(),
         "away_form": AwayForm(people=_others(actor)),
         "profile_form": ProfileForm(instance=profile_of(request.user)),
+        "factor": factor_of(actor.user),
         "has_mail": bool(settings.EMAIL_URL),
     }
     return render(request, "me/page.html", context | forms, status=status)
