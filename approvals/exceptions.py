@@ -37,6 +37,16 @@ class AlreadyResolved(GateError):
         self.status = status
 
 
+class DeniedBefore(GateError):
+    """A person denied exactly this, and it is not asked again; `approval` is that request."""
+
+    code = "denied_before"
+
+    def __init__(self, message: str, *, approval: str) -> None:
+        super().__init__(message)
+        self.approval = approval
+
+
 class Stale(GateError):
     """The person was shown something else than what would run now."""
 

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from agents.masking import hide_in_requests
+from approvals.access import Actor
 from approvals.models import Approval
 from traces.models import Event, Seal
 from traces.queries.audit import named
@@ -63,6 +65,7 @@ _WORDS: Mapping[str, str] = {
     "step_up.codes_renewed": "made new recovery codes",
     "step_up.removed": "removed the own second factor",
     "step_up.reset": "took away the second factor of {user}",
+    "channel.gone": "removed the browser {name} of {user}, which takes no messages any more",
     "agent.published": "published version {version} of {object_id}",
     "credential.created": "stored the credential {name}",
     "credential.rotated": "replaced the credential {name}",
@@ -99,9 +102,9 @@ class Told:
     seal: int | None
 
 
-def tell(events: Sequence[Event]) -> list[Told]:
+def tell(events: Sequence[Event], actor: Actor) -> list[Told]:
     """The events in words. They come from `newest_events`, which has looked for their seals."""
-    titles = _titles(events)
+    titles = _titles(events, actor)
     return [
         Told(
             event=event,
@@ -191,9 +194,11 @@ def _approval_of(event: Event) -> str:
     return str(event.data.get("approval") or "")
 
 
-def _titles(events: Sequence[Event]) -> dict[str, str]:
+def _titles(events: Sequence[Event], actor: Actor) -> dict[str, str]:
     ids = {known for event in events if (known := as_uuid(_approval_of(event)))}
-    return {str(pk): title for pk, title in Approval.objects.filter(pk__in=ids).values_list("pk", "title")}
+    rows = list(Approval.objects.filter(pk__in=ids).only("title", "run_id", "requested_by_id"))
+    hide_in_requests(rows, actor)
+    return {str(row.pk): row.title for row in rows}
 
 
 def _link(event: Event) -> str:

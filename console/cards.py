@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from agents.masking import masks_of, shown_arguments
 from agents.models import Run, ToolCall
 from agents.states import CallStatus
 from approvals.access import ADMIN, Actor, may_decide, require_may_decide
@@ -208,6 +209,7 @@ class Card:
             and self.approval.call_id is not None
             and not self.terms.hold
             and not self.terms.step_up
+            and not self.masks
         )
 
     @property
@@ -249,8 +251,7 @@ class Card:
     @property
     def is_shut(self) -> bool:
         """Whether its agent is refused when it asks for the same, since somebody denied it."""
-        asked_here = self.is_action and self.approval.call_id is not None
-        return asked_here and self.now < self.shut_until and self.reopening is None
+        return self.is_action and self.now < self.shut_until and self.reopening is None
 
     @property
     def may_reopen(self) -> bool:
@@ -258,7 +259,20 @@ class Card:
 
     @cached_property
     def revisions(self) -> list[Revision]:
-        return list(self.approval.revisions.select_related("edited_by").order_by("number"))
+        rows = list(self.approval.revisions.select_related("edited_by").order_by("number"))
+        for row in rows:
+            row.arguments = shown_arguments(self.approval, row.arguments)
+        return rows
+
+    @property
+    def masks(self) -> list[str]:
+        """The rules that keep some of its arguments from this person."""
+        return [str(rule) for rule in masks_of(self.approval)]
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether this person may word it anew: who sees all of it."""
+        return self.may_decide and not self.masks
 
     @property
     def editors(self) -> list[User]:

@@ -7,11 +7,11 @@ from console.api.service import api
 from console.views import audit, breaker, bulk, care, grants, me, rules, second_factor, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
-from console.views.decision import decision, edit, preview, recall
+from console.views.decision import decision, edit, preview_page, recall
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
-from console.views.inbox import card, changed, first, inbox, queue, stopped
+from console.views.inbox import card, changed, first, forget, inbox, queue, save, stopped
 from console.views.reconciling import lookup
 from console.views.reopening import reopen
 from console.views.runs import run, runs, steps
@@ -34,6 +34,8 @@ urlpatterns = [
     path("inbox/bulk/decision", bulk.decide),
     path("inbox/queue", queue),
     path("inbox/first", first),
+    path("inbox/views", save),
+    path("inbox/views/<int:view_id>/delete", forget),
     path("inbox/<uuid:approval_id>", card, name="card"),
     path("inbox/<uuid:approval_id>/changed", changed),
     path("inbox/<uuid:approval_id>/stopped", stopped),
@@ -54,6 +56,8 @@ urlpatterns = [
     path("me/second-factor/codes", second_factor.codes),
     path("me/second-factor/remove", second_factor.remove),
     path("me/settings", me.settings_of_person),
+    path("me/browsers", me.add_browser),
+    path("push-worker.js", me.push_worker),
     path("me/channels", me.add_channel),
     path("me/channels/<int:channel_id>", me.change_channel),
     path("me/channels/<int:channel_id>/test", me.test_channel),
@@ -62,7 +66,7 @@ urlpatterns = [
     path("me/duty/<int:duty_id>/delete", me.delete_duty),
     path("me/away", me.begin_delegation),
     path("me/away/<int:delegation_id>/end", me.end_delegation),
-    path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
+    path("inbox/<uuid:approval_id>/preview", preview_page, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
     path("inbox/<uuid:approval_id>/receipt.json", audit.receipt, name="receipt"),
     path("audit", audit.audit, name="audit"),

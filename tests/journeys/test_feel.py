@@ -23,6 +23,7 @@ tools:
   - python: agents.examples.support.tools.issue_refund
   - python: agents.examples.support.tools.add_crm_note
 policy:
+  - {tool: add_crm_note, then: mask, mask: [text]}
   - {tool: add_crm_note, then: require}
   - {tool: issue_refund, then: require, step_up: true}
 """
@@ -83,3 +84,39 @@ def test_a_risky_card_is_approved_with_the_code_of_a_phone(
         " ORDER BY id DESC LIMIT 1"
     )
     assert said == [("true",)]
+
+
+@pytest.mark.req("APR-5", "OPS-4")
+def test_a_masked_argument_is_nowhere_in_the_browser_of_who_may_not_see_it(
+    installation: Installation, open_as: OpenAs, vault: Program
+) -> None:
+    customer = installation.sql("SELECT id FROM support_customer ORDER BY id LIMIT 1")[0][0]
+    answer = vault.call("add_crm_note", customer_id=customer, text="Calls from 0171-5550199 only")
+    page, seen = open_as("ana"), []
+    page.on(
+        "response",
+        lambda response: (
+            seen.append(response) if "text/html" in response.headers.get("content-type", "") else None
+        ),
+    )
+    row = page.locator("#queue .row-link", has_text="vault").first
+    row.press("Enter")
+    expect(page.locator("#card")).to_contain_text("Masked by the rule: add_crm_note: mask text")
+    expect(page.locator("#card")).to_contain_text(customer)
+    expect(page.get_by_role("link", name="Edit")).to_have_count(0)
+    card = page.url.removeprefix(installation.url)
+    run = page.get_by_role("link", name="open the run").get_attribute("href")
+    assert run
+    for path in ("/inbox", card, run, run.replace("/runs/", "/traces/").replace("-", "")):
+        page.goto(path)
+        is_live(page)
+        assert "5550199" not in page.content()
+    assert seen
+    assert not any("5550199" in response.text() for response in seen if response.ok)
+
+    admin = open_as("ada", card)
+    is_live(admin)
+    expect(admin.locator("#card")).to_contain_text("0171-5550199")
+    admin.keyboard.press("a")
+    admin.keyboard.press("a")
+    assert not answer.result(60).is_error
