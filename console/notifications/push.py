@@ -113,8 +113,8 @@ def _private() -> bytes:
 
 def _contact() -> str:
     """Whom a push service may ask about what is sent."""
-    host = urlsplit(settings.BASE_URL).hostname
-    return settings.BASE_URL if settings.BASE_URL.startswith("https://") else f"mailto:admin@{host}"
+    host = urlsplit(settings.BASE_URL).hostname or ""
+    return f"mailto:admin@{host if '.' in host else 'localhost'}"
 
 
 def _written(value: bytes) -> str:

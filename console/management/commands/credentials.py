@@ -71,7 +71,8 @@ class Command(BaseCommand):
         signing, lost = keys.reseal()
         others, gone = sealed.reseal()
         self.stdout.write(
-            f"{count} credentials, {signing} signing keys and {others} other secrets are sealed with the newest key."
+            f"{count} credentials and {signing} signing keys are sealed with the newest key,"
+            f" and {others} other secrets."
         )
         if names := [*unreadable, *(f"the signing key of {name}" for name in lost), *gone]:
             raise CommandError(
