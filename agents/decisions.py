@@ -9,6 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 
+from agents.masking import require_sees_all
 from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest
 from agents.runtime.drift import fingerprint
@@ -96,6 +97,7 @@ def preview_edit(*, approval_id: UUID, actor: Actor, arguments: dict[str, Any]) 
 def _editable(approval_id: UUID, actor: Actor) -> Approval:
     approval = get_approval(approval_id, actor=actor)
     require_may_decide(actor, approval)
+    require_sees_all(approval, actor, to="change it")
     if approval.kind != Kind.ACTION:
         raise Invalid(f"Approval {approval.pk} is a {approval.kind}: there is nothing to edit.")
     return approval
@@ -133,6 +135,7 @@ def _edit(approval: Approval, arguments: dict[str, Any], actor: Actor, *, final:
         roles=verdict.roles,
         denials=verdict.denials,
         hold=verdict.hold,
+        step_up=verdict.step_up,
         fingerprint=fingerprint(tool, context, arguments) if final else None,
     )
 

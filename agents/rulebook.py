@@ -126,7 +126,7 @@ def people_said(approval: Approval | None) -> str:
 def _asks(verdict: Verdict) -> tuple[Any, ...]:
     if verdict.outcome is not Outcome.REQUIRE:
         return (verdict.outcome,)
-    return verdict.outcome, verdict.approvers, verdict.role, verdict.roles
+    return verdict.outcome, verdict.approvers, verdict.role, verdict.roles, verdict.step_up
 
 
 def _action(agent: str, call: ToolCall, tool: Tool | None) -> Action | None:
@@ -150,7 +150,11 @@ def _action(agent: str, call: ToolCall, tool: Tool | None) -> Action | None:
 def _cover(agent: str, tool: Tool, rules: Sequence[Rule]) -> Cover:
     told: list[str] = []
     for rule in rules:
-        if rule.tool not in ("", tool.name) or rule.effect not in ("", tool.effect):
+        if (
+            rule.then is Outcome.MASK
+            or rule.tool not in ("", tool.name)
+            or rule.effect not in ("", tool.effect)
+        ):
             continue
         told.append(str(rule))
         if not rule.when:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -46,6 +47,7 @@ class Actor:
     user: User
     via: str = "browser"  # browser, token, command
     scopes: frozenset[str] = frozenset()  # of the token
+    proven_at: datetime | None = None  # when this browser last gave a second factor
     role: str = ""  # of the token: what it may do is this role's, not all that its user has
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from approvals.models import Approval, Decision, Delivery, Hold, Kind, Revision,
 from approvals.policy import RANK, merged_roles
 from approvals.queries import standing_hold
 from approvals.states import TRANSITIONS, ApprovalStatus
+from approvals.stepup.gate import require_step_up
 from approvals.unmasking import unmask
 from traces.recorder import keep, page, record
 from traces.statement import Change, Statement, read
@@ -73,6 +74,7 @@ class Edit:
     roles: tuple[str, ...] = ()
     denials: int = 1
     hold: int = 0  # s
+    step_up: bool = False
     fingerprint: dict[str, Any] | None = None
 
 
@@ -116,7 +118,7 @@ def approve(
     An edit is a new revision: earlier votes no longer count. The request is approved once as many different
     people as it needs have said yes to the same revision, each role that it names among them, and not only such as
     have a stake in it (`approvals.eyes`). Where its rule holds it for a while, it stays pending for that long.
-    Raises NotAllowed, AlreadyResolved, Stale.
+    Raises NotAllowed, StepUpNeeded, AlreadyResolved, Stale.
     """
     with transaction.atomic():
         approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
@@ -128,6 +130,8 @@ def approve(
             require_may_decide(
                 actor, approval
             )  # the new wording may need another role; if so, nothing is changed
+        stepped_up = require_step_up(actor, approval, terms, now=now)
+        proven = {"stepped_up": True} if stepped_up else {}
         votes = read(Vote, "approval_id = $1 AND revision = $2", approval.pk, approval.revision)
         mine = next((vote for vote in votes if vote.user_id == actor.user.pk), None)
         voices = _voices([vote for vote in votes if vote.approve and vote is not mine], actor)
@@ -144,10 +148,13 @@ def approve(
             user=actor.user,
             approve=True,
             role=actor.speaks_as,
+            stepped_up=stepped_up,
             cast_at=now,
         )
         if mine is not None:  # they said no before, where one no is not enough
-            Vote.objects.filter(pk=mine.pk).update(approve=True, role=vote.role, cast_at=now)
+            Vote.objects.filter(pk=mine.pk).update(
+                approve=True, role=vote.role, stepped_up=stepped_up, cast_at=now
+            )
         if missing:
             if mine is None:
                 vote.save(force_insert=True)
@@ -155,7 +162,8 @@ def approve(
                 approval,
                 "approval.voted",
                 actor,
-                {"votes": len(voices), "needed": needs.approvers, "missing": missing, "reason": reason},
+                {"votes": len(voices), "needed": needs.approvers, "missing": missing, "reason": reason}
+                | proven,
             )
             return approval
         verdict = "edit" if approval.revision > 1 else "approve"
@@ -178,7 +186,7 @@ def approve(
                 approval,
                 "approval.held",
                 actor,
-                {"until": until.isoformat(), "digest": approval.digest, "reason": reason},
+                {"until": until.isoformat(), "digest": approval.digest, "reason": reason} | proven,
             )
             return approval
         return resolve(
@@ -190,6 +198,7 @@ def approve(
             now=now,
             votes=added,
             alone=alone,
+            stepped_up=stepped_up,
         )
 
 
@@ -375,6 +384,7 @@ def _revise(approval: Approval, terms: Terms, edit: Edit, *, actor: Actor, now: 
     terms.roles = list(merged_roles(terms.roles, edit.roles))
     terms.denials, terms.hold = min(terms.denials, edit.denials), max(terms.hold, edit.hold)
     terms.fingerprint = edit.fingerprint
+    terms.step_up = terms.step_up or edit.step_up
     terms.save()
     Revision.objects.create(
         approval=approval,
@@ -401,6 +411,7 @@ def resolve(
     answer: dict[str, Any] | None = None,
     votes: Sequence[Vote] = (),
     alone: str = "",
+    stepped_up: bool = False,
 ) -> Approval:
     """End a request, which the caller has locked, by a person's word."""
     decision = Decision(
@@ -413,7 +424,9 @@ def resolve(
         answer=answer,
         decided_at=now,
     )
-    said = {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via}
+    said: dict[str, Any] = {"verdict": verdict, "digest": approval.digest, "reason": reason, "via": actor.via}
+    if stepped_up:
+        said["stepped_up"] = True
     if approval.kind == Kind.RECONCILE and answer:
         said["outcome"] = answer["outcome"]
     with page() as recorded:

@@ -22,8 +22,10 @@ from approvals.models import (
     EscalationStep,
     Halt,
     Revision,
+    SecondFactor,
     Vote,
 )
+from approvals.stepup.factors import reset
 from traces.admin import History, ReadOnly
 from traces.recorder import record
 
@@ -173,6 +175,26 @@ class DutyHoursAdmin(ReadOnly, ModelAdmin):
 
     list_display = ("user", "weekdays", "begins", "ends", "time_zone")
     list_select_related = ("user",)
+
+
+@admin.register(SecondFactor)
+class SecondFactorAdmin(ReadOnly, ModelAdmin):
+    """Who has one. Deleting it is for who lost theirs; nobody deletes their own here."""
+
+    list_display = ("user", "confirmed_at", "failures", "blocked_until")
+    list_select_related = ("user",)
+    exclude = ("sealed", "last_step")
+    actions = None  # one by one
+
+    def has_delete_permission(self, request: HttpRequest, obj: SecondFactor | None = None) -> bool:
+        """Of others."""
+        return obj is None or obj.user_id != request.user.pk
+
+    def delete_model(self, request: HttpRequest, obj: SecondFactor) -> None:
+        """Keep it in the audit log, too."""
+        user = request.user
+        assert isinstance(user, User)
+        reset(obj.user, actor=Actor(user), now=timezone.now())
 
 
 @admin.register(Delegation)

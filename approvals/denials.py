@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
@@ -15,13 +17,20 @@ from traces.recorder import record
 STANDS = timedelta(hours=24)  # for so long a denial answers whoever asks the same
 
 
-def standing_denial(*, agent: str, digest: str, now: datetime) -> Approval | None:
-    """The latest denial of exactly this action of the agent that still stands, with its decision; one query."""
+def standing_denial(
+    *, agent: str, digest: str, now: datetime, asked_by: User | None = None
+) -> Approval | None:
+    """The latest denial of exactly this action of the agent that still stands, with its decision; one query.
+
+    `asked_by`: of another program, which has no agent here.
+    """
     later = Reopening.objects.filter(
         approval__agent=OuterRef("agent"),
         approval__digest=OuterRef("digest"),
         reopened_at__gte=OuterRef("resolved_at"),
     )
+    if asked_by is not None:
+        later = later.filter(approval__requested_by=asked_by)
     denied = Approval.objects.filter(
         status=ApprovalStatus.DENIED,
         digest=digest,
@@ -29,6 +38,8 @@ def standing_denial(*, agent: str, digest: str, now: datetime) -> Approval | Non
         agent=agent,
         resolved_at__gt=now - STANDS,
     )
+    if asked_by is not None:
+        denied = denied.filter(requested_by=asked_by, call_id=None)
     return denied.exclude(Exists(later)).select_related("decision").order_by("-resolved_at").first()
 
 
@@ -39,7 +50,18 @@ def reopening_of(approval: Approval) -> Reopening | None:
         approval__digest=approval.digest,
         reopened_at__gte=approval.resolved_at,
     )
+    if approval.call_id is None:  # another program's
+        found = found.filter(approval__requested_by=approval.requested_by_id)
     return found.select_related("user").order_by("reopened_at").first()
+
+
+def in_words(denial: Approval) -> str:
+    """What is said to who asks for it again; `decision` is read with it."""
+    reason = denial.decision.reason.rstrip(". ") or "no reason was given"
+    return (
+        f"A person denied exactly this call on {denial.resolved_at:%Y-%m-%d at %H:%M} UTC: {reason}. Nobody is asked "
+        f"again. Don't propose it again, unless a person re-opens it: {settings.BASE_URL}/inbox/{denial.pk}"
+    )
 
 
 def reopen(approval_id: UUID, *, actor: Actor, now: datetime, reason: str = "") -> Reopening:

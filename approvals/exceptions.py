@@ -15,6 +15,12 @@ class NotAllowed(GateError):
     code = "not_allowed"
 
 
+class StepUpNeeded(NotAllowed):
+    """It takes a second factor, which this person has not given, or this way can't carry."""
+
+    code = "step_up_needed"
+
+
 class Missing(GateError):
     """There is no such request, or not for this person."""
 
@@ -29,6 +35,16 @@ class AlreadyResolved(GateError):
     def __init__(self, message: str, *, status: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class DeniedBefore(GateError):
+    """A person denied exactly this, and it is not asked again; `approval` is that request."""
+
+    code = "denied_before"
+
+    def __init__(self, message: str, *, approval: str) -> None:
+        super().__init__(message)
+        self.approval = approval
 
 
 class Stale(GateError):

@@ -151,13 +151,22 @@ def stake(user: User | None, why: str) -> list[dict[str, Any]]:
     return [{"user": user.pk, "name": user.get_username(), "why": why}] if user else []
 
 
-def terms(needs: Needs, *, denials: int, hold: int, stakes: list[dict[str, Any]], asker: int | None) -> Terms:
+def terms(
+    needs: Needs,
+    *,
+    denials: int,
+    hold: int,
+    stakes: list[dict[str, Any]],
+    asker: int | None,
+    step_up: bool = False,
+) -> Terms:
     """What is kept beside a new request: what its rule asks, and who could answer now. Asks the database."""
     voices = eligible(electorate(), needs.role, asker=asker)
     return Terms(
         roles=list(needs.roles),
         denials=denials,
         hold=hold,
+        step_up=step_up,
         stakes=stakes,
         could_approve=[voice.name for voice in voices],
         lacking=shortfall(voices, needs),

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
@@ -20,6 +21,7 @@ from approvals.eyes import Needs, lacking, terms_of
 from approvals.models import Grant, GrantConfirmation, Kind
 from approvals.places import voices_of
 from approvals.scopes import LARGEST, Scope, check_scope, in_words, is_number, round_up
+from approvals.stepup.gate import require_proven
 from traces.recorder import record
 
 LONGEST = timedelta(days=30)
@@ -75,6 +77,8 @@ def grant_from_card(
     terms = terms_of(approval)
     if terms.hold:
         raise Invalid("The rule holds each of these so that it can be recalled: they are decided one by one.")
+    if terms.step_up:
+        raise Invalid("The rule asks for a second factor each time: they are decided one by one.")
     if digest != approval.digest:
         raise Invalid("This changed since it was shown to you: look at it again.")
     offer = Offer(
@@ -102,7 +106,7 @@ def give(offer: Offer, *, actor: Actor, now: datetime) -> Grant:
 
     Raises NotAllowed, Invalid.
     """
-    _require_may_grant(actor, offer.role)
+    _require_may_grant(actor, offer.role, now=now)
     check_scope(offer.scope)
     if not 0 < offer.seconds <= LONGEST.total_seconds():
         raise Invalid(f"A grant lasts at most {LONGEST.days} days, and more than no time.")
@@ -138,7 +142,7 @@ def confirm(grant_id: UUID, *, actor: Actor, now: datetime) -> Grant:
     """Say yes to a grant that somebody else made. Raises NotAllowed, Missing, AlreadyResolved."""
     with transaction.atomic():
         grant = _lock(grant_id)
-        _require_may_grant(actor, grant.role)
+        _require_may_grant(actor, grant.role, now=now)
         if grant.live_at is not None or grant.revoked_at is not None or grant.expires_at <= now:
             raise AlreadyResolved("This grant waits for nobody.", status="live" if grant.live_at else "over")
         if grant.confirmations.filter(user=actor.user).exists():
@@ -189,13 +193,15 @@ def _standing(now: datetime) -> QuerySet[Grant]:
     return rows.prefetch_related("confirmations__user").order_by("expires_at")
 
 
-def _require_may_grant(actor: Actor, role: str) -> None:
+def _require_may_grant(actor: Actor, role: str, *, now: datetime) -> None:
     if SERVICE in actor.roles or SERVICE in roles_of(actor.user):
         raise NotAllowed("A service can ask for approval, never grant. Sign in as a person.")
     if actor.via == "token" and "decide" not in actor.scopes:
         raise NotAllowed("This token lacks the scope 'decide': use the console.")
     if role not in actor.roles and ADMIN not in actor.roles:
         raise NotAllowed(f"Granting this needs the role {role}, as deciding it does.")
+    if settings.STEP_UP_RISK:  # a grant stands for decisions that nobody proves
+        require_proven(actor, now=now, what="Granting")
 
 
 def _budget(offer: Offer) -> Decimal | None:

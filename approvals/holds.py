@@ -56,6 +56,9 @@ def release_due(*, now: datetime, limit: int = 200) -> int:
                 reason=hold.reason,
                 now=now,
                 alone=hold.alone,
+                stepped_up=approval.votes.filter(
+                    user=hold.user, revision=approval.revision, stepped_up=True
+                ).exists(),
             )
             count += 1
     return count

@@ -17,6 +17,7 @@ from approvals.attention.models import (
 from approvals.canary_rows import Canary, CanaryPlan, CanaryResult
 from approvals.grant_rows import Grant, GrantConfirmation, GrantUse
 from approvals.states import ApprovalStatus
+from approvals.stepup.models import RecoveryCode, SecondFactor
 from traces.ids import new_id
 
 __all__ = [
@@ -38,7 +39,9 @@ __all__ = [
     "Halt",
     "Hold",
     "Kind",
+    "RecoveryCode",
     "Revision",
+    "SecondFactor",
     "Terms",
     "Vote",
     "Watch",
@@ -172,6 +175,9 @@ class Terms(models.Model):
     could_approve = models.JSONField(default=list, help_text="Names of those who could, when it was asked.")
     lacking = models.TextField(blank=True, help_text="Why nobody could have, when it was asked.")
     fingerprint = models.JSONField(null=True, help_text="What it rested on when it was asked.")
+    step_up = models.BooleanField(
+        default=False, db_default=False, help_text="Whether who approves gives a second factor."
+    )
 
     class Meta:
         verbose_name_plural = "terms"
@@ -225,6 +231,9 @@ class Vote(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     approve = models.BooleanField()
     role = models.CharField(max_length=16, blank=True, default="", db_default="", help_text="Spoken as.")
+    stepped_up = models.BooleanField(
+        default=False, db_default=False, help_text="Whether it took a second factor, which was given."
+    )
     cast_at = models.DateTimeField()
 
     class Meta:

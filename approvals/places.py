@@ -37,7 +37,7 @@ def take_place(
 
     Asked again for the same call, as after a crash, it tells the place that the call has.
     """
-    if verdict.hold:  # what can be recalled for a while is decided one by one
+    if verdict.hold or verdict.step_up:  # what is recalled, or takes a second factor, is decided one by one
         return None
     standing = Grant.objects.filter(
         agent=action.agent,
@@ -74,7 +74,8 @@ def place_of(call_id: UUID) -> GrantUse | None:
 def stands_for(place: GrantUse, verdict: Verdict, *, now: datetime) -> bool:
     """Whether the grant of this place still holds, and is enough for what the policy asks now."""
     grant = place.grant
-    return grant.revoked_at is None and grant.expires_at > now and _is_strong_enough(grant, verdict)
+    holds = grant.revoked_at is None and grant.expires_at > now and not verdict.step_up
+    return holds and _is_strong_enough(grant, verdict)
 
 
 def give_back(call_id: UUID, *, now: datetime) -> bool:

@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     ALLOW = "allow"
     REQUIRE = "require"
     DENY = "deny"
+    MASK = "mask"  # decides nothing: says what of the arguments who may see
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Rule:
     roles: tuple[str, ...] = ()  # one different person for each, among the approvers
     denials: int = 1  # people who must say no before it is denied
     hold: int = 0  # s after the approval, in which it can be recalled
+    step_up: bool = False  # who approves gives a second factor
+    mask: tuple[str, ...] = ()  # paths of arguments
+    seen_by: str = "admin"  # the role that sees them none the less
 
     def __str__(self) -> str:
         what = self.tool or (f"any {self.effect} call" if self.effect else "any call")
@@ -42,7 +46,10 @@ class Rule:
         if self.then is Outcome.REQUIRE:
             held = f", held {self.hold} s" if self.hold else ""
             denials = f", {self.denials} must say no" if self.denials > 1 else ""
-            return f"{what}{condition}: ask {self._people()}{denials}{held}"
+            proven = ", with a second factor" if self.step_up else ""
+            return f"{what}{condition}: ask {self._people()}{denials}{held}{proven}"
+        if self.then is Outcome.MASK:
+            return f"{what}{condition}: mask {', '.join(self.mask)} but for the role {self.seen_by}"
         return f"{what}{condition}: {self.then}"
 
     def _people(self) -> str:
@@ -81,6 +88,7 @@ class Verdict:
     roles: tuple[str, ...] = ()
     denials: int = 1
     hold: int = 0  # s
+    step_up: bool = False
 
 
 RANK = ("operator", "admin")  # who may decide, from the least to the most
@@ -96,7 +104,11 @@ def evaluate(action: Action, rules: Sequence[Rule]) -> Verdict:
     that asks or denies applies.
     """
     for rule in rules:
-        if rule.tool not in ("", action.tool) or rule.effect not in ("", action.effect):
+        if (
+            rule.then is Outcome.MASK
+            or rule.tool not in ("", action.tool)
+            or rule.effect not in ("", action.effect)
+        ):
             continue
         matched, note = _matches(rule, action)
         if matched:
@@ -108,6 +120,18 @@ def evaluate(action: Action, rules: Sequence[Rule]) -> Verdict:
         "default: one operator",
         f"No rule matches, and the call is {action.effect or 'an effect'}.",
     )
+
+
+def masking_rules(action: Action, rules: Sequence[Rule]) -> list[Rule]:
+    """All of `rules` that mask arguments of this action, whichever decides about it; in doubt they do."""
+    return [
+        rule
+        for rule in rules
+        if rule.then is Outcome.MASK
+        and rule.tool in ("", action.tool)
+        and rule.effect in ("", action.effect)
+        and _matches(rule, action)[0]
+    ]
 
 
 def stricter(first: Verdict, second: Verdict) -> Verdict:
@@ -124,6 +148,7 @@ def stricter(first: Verdict, second: Verdict) -> Verdict:
         roles=roles,
         denials=min(first.denials, second.denials),
         hold=max(first.hold, second.hold),
+        step_up=first.step_up or second.step_up,
     )
 
 
@@ -181,6 +206,7 @@ def _verdict(rule: Rule, words: str, why: str) -> Verdict:
         rule.roles,
         rule.denials,
         rule.hold,
+        rule.step_up,
     )
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from approvals.access import OPERATOR, Actor
 from approvals.actions import Request, request_approval
+from approvals.denials import in_words, standing_denial
 from approvals.digest import action_digest
+from approvals.exceptions import DeniedBefore
 from approvals.eyes import Needs, four_eyes, terms
 from approvals.models import Approval, Kind
 from approvals.risk import LOOKED_AT, Past, assess
@@ -33,13 +35,18 @@ def ask_for_program(
     callback_url: str = "",
     now: datetime,
 ) -> Approval:
-    """Put another program's action to one operator. `expires_in` is in s. Raises Invalid.
+    """Put another program's action to one operator. `expires_in` is in s.
+
+    Raises Invalid, and DeniedBefore where a person denied it the same a short while ago.
 
     `callback_url` is told what becomes of it; the caller has seen that it may be.
 
     What it sends is content of an outsider: shown as such, and it never decides who is asked.
     """
     asker = actor.user.get_username()
+    digest = action_digest(tool=tool, tool_digest="", arguments=arguments, subject={}, policy_digest="")
+    if denial := standing_denial(agent="", digest=digest, now=now, asked_by=actor.user):
+        raise DeniedBefore(in_words(denial), approval=str(denial.pk))
     # What its agent had read is not known, so that it says nothing of the risk.
     risk = assess(effect=effect, arguments=arguments, past=_past_of(actor, tool))
     evidence = {"tool": asker, "call_id": "", "arguments": {}, "result": context, "untrusted": True}
@@ -49,9 +56,7 @@ def ask_for_program(
             title=f"Let {asker} call {tool}",
             tool=tool,
             arguments=arguments,
-            digest=action_digest(
-                tool=tool, tool_digest="", arguments=arguments, subject={}, policy_digest=""
-            ),
+            digest=digest,
             parameters=schema_of(arguments),
             effect=effect,
             risk=risk.level,

@@ -11,7 +11,19 @@ from approvals.states import ApprovalStatus
 COUNTED = 1000  # from here on it is only known that there are more
 
 # What a row of the queue shows; all else of a request is fetched with its card.
-_ROW = ("pk", "title", "kind", "risk", "tainted", "agent", "digest", "requested_at", "expires_at")
+_ROW = (
+    "pk",
+    "run_id",
+    "requested_by_id",
+    "title",
+    "kind",
+    "risk",
+    "tainted",
+    "agent",
+    "digest",
+    "requested_at",
+    "expires_at",
+)
 
 
 def pending_queue(actor: Actor) -> QuerySet[Approval]:

@@ -39,6 +39,7 @@ SECTIONS: list[dict[str, Any]] = [
             _entry("Escalation", "escalator_warning", "approvals_escalationstep"),
             _entry("Planted tests", "pest_control", "approvals_canaryplan"),
             _entry("Duty hours", "schedule", "approvals_dutyhours"),
+            _entry("Second factors", "phonelink_lock", "approvals_secondfactor"),
             _entry("API tokens", "key", "console_apitoken"),
         ],
     },

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from agents.masking import hide_in_requests
+from approvals.access import Actor
 from approvals.models import Approval
 from traces.models import Event, Seal
 from traces.queries.audit import named
@@ -21,7 +23,7 @@ KINDS: Mapping[str, tuple[str, Q]] = {
     "sign-ins": ("Sign-ins", named("user.signed_in", "user.signed_out", "user.sign_in_failed")),
     "tokens": (
         "Roles, tokens and keys",
-        named("token.", "signing_key.", "user.roles_changed", "audit.key_replaced"),
+        named("token.", "signing_key.", "step_up.", "user.roles_changed", "audit.key_replaced"),
     ),
     "grants": ("Grants", named("grant.")),
     "canaries": ("Planted tests", named("canary.", "canary_plan.")),
@@ -66,6 +68,13 @@ _WORDS: Mapping[str, str] = {
     "token.created": "made a token for {user}, role {role} ({prefix}…)",
     "token.revoked": "revoked the token {prefix}…",
     "signing_key.rotated": "replaced the key that signs callbacks for {user}",
+    "step_up.enrolled": "set up a second factor",
+    "step_up.proven": "gave a second factor ({how})",
+    "step_up.failed": "gave a wrong code, {failures} in a row",
+    "step_up.codes_renewed": "made new recovery codes",
+    "step_up.removed": "removed the own second factor",
+    "step_up.reset": "took away the second factor of {user}",
+    "channel.gone": "removed the browser {name} of {user}, which takes no messages any more",
     "agent.published": "published version {version} of {object_id}",
     "credential.created": "stored the credential {name}",
     "credential.rotated": "replaced the credential {name}",
@@ -107,9 +116,9 @@ class Told:
     seal: int | None
 
 
-def tell(events: Sequence[Event]) -> list[Told]:
+def tell(events: Sequence[Event], actor: Actor) -> list[Told]:
     """The events in words. They come from `newest_events`, which has looked for their seals."""
-    titles = _titles(events)
+    titles = _titles(events, actor)
     return [
         Told(
             event=event,
@@ -182,7 +191,8 @@ def _words(event: Event, titles: Mapping[str, str]) -> str:
     values["object_id"] = event.object_id
     values["agent_or_all"] = data.get("agent") or "all agents"
     values["user_or_unknown"] = data.get("user") or "a name that nobody has"
-    return template.format_map(values)
+    told = template.format_map(values)
+    return f"{told} (with a second factor)" if data.get("stepped_up") else told
 
 
 def _flat(value: Any) -> str:
@@ -198,9 +208,11 @@ def _approval_of(event: Event) -> str:
     return str(event.data.get("approval") or "")
 
 
-def _titles(events: Sequence[Event]) -> dict[str, str]:
+def _titles(events: Sequence[Event], actor: Actor) -> dict[str, str]:
     ids = {known for event in events if (known := as_uuid(_approval_of(event)))}
-    return {str(pk): title for pk, title in Approval.objects.filter(pk__in=ids).values_list("pk", "title")}
+    rows = list(Approval.objects.filter(pk__in=ids).only("title", "run_id", "requested_by_id"))
+    hide_in_requests(rows, actor)
+    return {str(row.pk): row.title for row in rows}
 
 
 def _link(event: Event) -> str:

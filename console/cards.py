@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from agents.masking import masks_of, shown_arguments
 from agents.models import Run, ToolCall
 from agents.precedents import NEAREST, Precedents, precedents_of
 from agents.states import CallStatus
@@ -20,6 +21,8 @@ from approvals.models import Approval, Decision, Hold, Kind, Reopening, Revision
 from approvals.queries import standing_halts, standing_hold
 from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
+from approvals.stepup.factors import factor_of
+from approvals.stepup.gate import is_proven, needs_step_up
 from approvals.unmasking import told
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
@@ -187,10 +190,32 @@ class Card:
         )
 
     @property
+    def takes_step_up(self) -> bool:
+        """Whether who approves it gives a second factor."""
+        return needs_step_up(self.approval, self.terms)
+
+    @cached_property
+    def step_up(self) -> str:
+        """What approving it takes beside a yes: `code`, or `enrol` where the person has no second factor; else empty."""
+        if not self.may_decide or not self.takes_step_up:
+            return ""
+        return _lacking_proof(self.actor, self.now)
+
+    @cached_property
+    def grant_step_up(self) -> str:
+        """The same of making a grant."""
+        return _lacking_proof(self.actor, self.now) if settings.STEP_UP_RISK else ""
+
+    @property
     def may_grant(self) -> bool:
         """Whether calls like this one can be allowed from here."""
         return (
-            self.may_decide and self.is_action and self.approval.call_id is not None and not self.terms.hold
+            self.may_decide
+            and self.is_action
+            and self.approval.call_id is not None
+            and not self.terms.hold
+            and not self.terms.step_up
+            and not self.masks
         )
 
     @property
@@ -232,8 +257,7 @@ class Card:
     @property
     def is_shut(self) -> bool:
         """Whether its agent is refused when it asks for the same, since somebody denied it."""
-        asked_here = self.is_action and self.approval.call_id is not None
-        return asked_here and self.now < self.shut_until and self.reopening is None
+        return self.is_action and self.now < self.shut_until and self.reopening is None
 
     @property
     def may_reopen(self) -> bool:
@@ -241,7 +265,20 @@ class Card:
 
     @cached_property
     def revisions(self) -> list[Revision]:
-        return list(self.approval.revisions.select_related("edited_by").order_by("number"))
+        rows = list(self.approval.revisions.select_related("edited_by").order_by("number"))
+        for row in rows:
+            row.arguments = shown_arguments(self.approval, row.arguments)
+        return rows
+
+    @property
+    def masks(self) -> list[str]:
+        """The rules that keep some of its arguments from this person."""
+        return [str(rule) for rule in masks_of(self.approval)]
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether this person may word it anew: who sees all of it."""
+        return self.may_decide and not self.masks
 
     @property
     def editors(self) -> list[User]:
@@ -370,6 +407,12 @@ class Card:
     def call(self) -> ToolCall | None:
         """The call that waited for this, with what became of it."""
         return ToolCall.objects.filter(pk=self.approval.call_id).first() if self.approval.call_id else None
+
+
+def _lacking_proof(actor: Actor, now: datetime) -> str:
+    if is_proven(actor, now=now):
+        return ""
+    return "code" if factor_of(actor.user) else "enrol"
 
 
 def _source_words(source: str) -> str:

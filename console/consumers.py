@@ -21,9 +21,10 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from agents.exceptions import MissingRun
+from agents.masking import may_mask
 from agents.queries import get_run
 from agents.runtime.drafts import watch
-from approvals.access import PEOPLE, Actor, roles_of
+from approvals.access import ADMIN, PEOPLE, Actor, roles_of
 from console import presence
 from console.doorkeeping import user_of
 from traces.feed import EVERYTHING, run_group
@@ -220,12 +221,15 @@ class RunConsumer(LiveConsumer):
     """
 
     watched = False
+    is_muted: bool | None = None
 
     def listens_to(self) -> tuple[str, ...]:
         return (*super().listens_to(), run_group(self._run_id()))
 
     async def feed_text(self, message: dict[str, Any]) -> None:
         """Called by the channel layer; see traces.feed."""
+        if self.is_muted:  # it may say what is masked for this person
+            return
         await self.send_json({"event": "run.said"} | {name: message[name] for name in SAID})
 
     async def _tell_what_came(self) -> None:
@@ -244,9 +248,11 @@ class RunConsumer(LiveConsumer):
         if code := super().refusal(user):
             return code
         try:
-            get_run(self._run_id(), actor=Actor(user))
+            run = get_run(self._run_id(), actor=Actor(user))
         except MissingRun:
             return NOT_FOUND
+        if self.is_muted is None:
+            self.is_muted = ADMIN not in roles_of(user) and may_mask(run.pk)
         return None
 
     def _run_id(self) -> Any:

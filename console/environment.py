@@ -149,6 +149,13 @@ def due_seconds(value: str) -> dict[str, int]:
     return {risk: 60 * number for risk, number in minutes.items()}
 
 
+def step_up_risk(value: str) -> str:
+    """`low`, `medium`, `high`, or empty: only where a rule asks for it. Raises ImproperlyConfigured."""
+    if value not in ("", "low", "medium", "high"):
+        raise ImproperlyConfigured(f"GATEHOUSE_STEP_UP: {value!r} is no risk; use high, medium, low.")
+    return value
+
+
 def model_endpoints() -> dict[str, dict[str, str]]:
     """Base URL and key by provider; without both of them the simulator stands in for it."""
     return {

@@ -3,9 +3,19 @@
 from django.conf import settings
 from django.db import models
 
-from console.notifications.models import Channel, Notice, Profile, ReadUntil
+from console.notifications.models import Channel, Notice, Profile, PushKey, ReadUntil
 
-__all__ = ["ApiToken", "Channel", "IdempotencyRecord", "Notice", "Profile", "ReadUntil", "SigningKey"]
+__all__ = [
+    "ApiToken",
+    "Channel",
+    "IdempotencyRecord",
+    "Notice",
+    "Profile",
+    "PushKey",
+    "ReadUntil",
+    "SavedView",
+    "SigningKey",
+]
 
 
 class ApiToken(models.Model):
@@ -54,6 +64,27 @@ class SigningKey(models.Model):
 
     def __str__(self) -> str:
         return f"signing key of {self.user_id}"
+
+
+class SavedView(models.Model):
+    """Filters of the queue under a name. Its owner changes it; others may use it where it is shared."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
+    name = models.CharField(max_length=60)
+    filters = models.JSONField(default=dict)
+    shared = models.BooleanField(default=False)
+    is_default = models.BooleanField(default=False, help_text="Whether the owner's inbox opens with it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "name"], name="view_name"),
+            models.UniqueConstraint(
+                fields=["user"], name="view_default", condition=models.Q(is_default=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class IdempotencyRecord(models.Model):

@@ -6,7 +6,20 @@ from typing import Any
 from agents.config.guardrails import PolicyRule
 from agents.shorthand import as_duration
 
-FIELDS = ("tool", "effect", "when", "then", "approvers", "people", "expires", "denials", "hold")
+FIELDS = (
+    "tool",
+    "effect",
+    "when",
+    "then",
+    "approvers",
+    "people",
+    "expires",
+    "denials",
+    "hold",
+    "step_up",
+    "mask",
+    "seen_by",
+)
 PEOPLE = {
     "operator": "operators",
     "admin": "admins",
@@ -39,6 +52,9 @@ def rows_of(policy: tuple[PolicyRule, ...]) -> list[Row]:
             "expires": as_duration(rule.expires) if rule.expires else "",
             "denials": str(rule.denials),
             "hold": as_duration(rule.hold) if rule.hold else "",
+            "mask": ", ".join(rule.mask),
+            "seen_by": rule.seen_by,
+            "step_up": "on" if rule.step_up else "",
         }
         for rule in policy
     ]
@@ -109,6 +125,9 @@ def _literal(value: str) -> str:
 def _rule(row: Row) -> dict[str, Any]:
     rule: dict[str, Any] = {name: row[name] for name in ("tool", "effect", "when") if row[name]}
     rule["then"] = row["then"]
+    if row["then"] == "mask":
+        paths = [path.strip() for path in row["mask"].split(",") if path.strip()]
+        return rule | {"mask": paths} | ({"seen_by": row["seen_by"]} if row["seen_by"] else {})
     if row["then"] != "require":
         return rule
     roles = [role for role in row["people"].split(",") if role]
@@ -116,4 +135,6 @@ def _rule(row: Row) -> dict[str, Any]:
     for name in ("approvers", "denials"):
         if row[name] not in ("", "1"):
             rule[name] = int(row[name]) if row[name].isdecimal() else row[name]
+    if row["step_up"]:
+        rule["step_up"] = True
     return rule | {name: row[name] for name in ("expires", "hold") if row[name]}

@@ -194,6 +194,10 @@ EMAIL_URL = os.environ.get("EMAIL_URL", "")
 vars().update(environment.email(EMAIL_URL))
 # Whether who has a stake in an action can't approve it alone, nor lift the emergency stop that they pressed.
 FOUR_EYES = os.environ.get("GATEHOUSE_FOUR_EYES") == "1"
+# From which risk on (low, medium, high) who approves gives a second factor, and for how long it counts (s). None: where a
+# rule says so.
+STEP_UP_RISK = environment.step_up_risk(os.environ.get("GATEHOUSE_STEP_UP", ""))
+STEP_UP_SECONDS = 60 * int(os.environ.get("GATEHOUSE_STEP_UP_MINUTES", "10"))
 # By risk: within how many seconds a request should be answered. Nothing is denied then; its card says so.
 DUE_SECONDS = environment.due_seconds(os.environ.get("GATEHOUSE_DUE_MINUTES", "high=15,medium=60,low=240"))
 # Questions that another program may put to people within an hour, before it is halted; 0: any number.

@@ -4,15 +4,15 @@ from django.contrib import admin
 from django.urls import path
 
 from console.api.service import api
-from console.views import audit, batches, breaker, bulk, care, grants, me, rules, undoing
+from console.views import audit, batches, breaker, bulk, care, grants, me, rules, second_factor, undoing
 from console.views.attachments import attachment
 from console.views.connect import connect
-from console.views.decision import decision, edit, preview, recall
+from console.views.decision import decision, edit, preview_page, recall
 from console.views.figures import figures
 from console.views.halt import halt, lift
 from console.views.health import healthz, readyz
 from console.views.home import home, status
-from console.views.inbox import card, changed, first, inbox, queue, stopped
+from console.views.inbox import card, changed, first, forget, inbox, queue, save, stopped
 from console.views.reconciling import lookup
 from console.views.reopening import reopen
 from console.views.runs import run, runs, steps
@@ -35,6 +35,8 @@ urlpatterns = [
     path("inbox/bulk/decision", bulk.decide),
     path("inbox/queue", queue),
     path("inbox/first", first),
+    path("inbox/views", save),
+    path("inbox/views/<int:view_id>/delete", forget),
     path("inbox/<uuid:approval_id>", card, name="card"),
     path("inbox/<uuid:approval_id>/changed", changed),
     path("inbox/<uuid:approval_id>/stopped", stopped),
@@ -48,7 +50,15 @@ urlpatterns = [
     path("inbox/<uuid:approval_id>/watch", care.watch),
     path("inbox/<uuid:approval_id>/comment", care.comment),
     path("me", me.me, name="me"),
+    path("me/second-factor", second_factor.page, name="second-factor"),
+    path("me/second-factor/begin", second_factor.begin),
+    path("me/second-factor/confirm", second_factor.confirm),
+    path("me/second-factor/prove", second_factor.prove),
+    path("me/second-factor/codes", second_factor.codes),
+    path("me/second-factor/remove", second_factor.remove),
     path("me/settings", me.settings_of_person),
+    path("me/browsers", me.add_browser),
+    path("push-worker.js", me.push_worker),
     path("me/channels", me.add_channel),
     path("me/channels/<int:channel_id>", me.change_channel),
     path("me/channels/<int:channel_id>/test", me.test_channel),
@@ -57,7 +67,7 @@ urlpatterns = [
     path("me/duty/<int:duty_id>/delete", me.delete_duty),
     path("me/away", me.begin_delegation),
     path("me/away/<int:delegation_id>/end", me.end_delegation),
-    path("inbox/<uuid:approval_id>/preview", preview, name="preview"),
+    path("inbox/<uuid:approval_id>/preview", preview_page, name="preview"),
     path("inbox/<uuid:approval_id>/decision", decision, name="decision"),
     path("inbox/<uuid:approval_id>/receipt.json", audit.receipt, name="receipt"),
     path("audit", audit.audit, name="audit"),

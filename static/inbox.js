@@ -8,7 +8,7 @@ const typing = (element) =>
 function markOpenRow() {
   const open = find("#card")?.dataset.id;
   for (const row of rows()) {
-    if (open && row.getAttribute("href").endsWith(open)) row.setAttribute("aria-current", "true");
+    if (open && row.pathname.endsWith(open)) row.setAttribute("aria-current", "true");
     else row.removeAttribute("aria-current");
   }
 }
@@ -44,6 +44,20 @@ function press(key) {
   else control.focus();
 }
 
+function openFilter() {
+  const filters = find(".filters");
+  filters.open = true;
+  filters.querySelector("input").focus();
+}
+
+// From view to view; Enter opens the one that has the focus.
+function nextView() {
+  const views = [...document.querySelectorAll(".views > a")];
+  const here = views.indexOf(document.activeElement);
+  const from = here >= 0 ? here : views.findIndex((view) => view.getAttribute("aria-current"));
+  views[(from + 1) % views.length]?.focus();
+}
+
 function back() {
   const step = find("#pane details.step[open]");
   if (step) {
@@ -68,6 +82,8 @@ document.addEventListener("keydown", (event) => {
     a: () => press("a"),
     r: () => press("r"),
     e: () => press("e"),
+    f: openFilter,
+    v: nextView,
     "?": () => find("#keys").showModal(),
   }[event.key];
   if (!action) return;

@@ -14,7 +14,7 @@ class PolicyRule(Strict):
     tool: str = ""
     effect: Literal["", "read", "reversible", "irreversible"] = ""
     when: str = ""
-    then: Literal["allow", "require", "deny"]
+    then: Literal["allow", "require", "deny", "mask"]
     approvers: int = Field(1, ge=1, le=10)
     role: Literal["operator", "admin"] = "operator"
     expires: Seconds | None = None
@@ -24,12 +24,20 @@ class PolicyRule(Strict):
     denials: int = Field(1, ge=1, le=10)  # people who must say no before it is denied
     hold: Seconds | None = Field(None, le=3600)  # after the approval, in which it can be recalled
 
+    mask: tuple[str, ...] = Field((), max_length=20)  # paths of arguments, such as payee.iban
+    seen_by: Literal["operator", "admin"] = "admin"  # who sees them none the less
+    step_up: bool = False  # who approves gives a second factor
+
     @model_validator(mode="after")
     def _people_only_where_asked(self) -> "PolicyRule":
-        if self.then != "require" and (self.roles or self.denials > 1 or self.hold):
+        if self.then != "require" and (self.roles or self.denials > 1 or self.hold or self.step_up):
             raise ValueError(
-                f"roles, denials and hold are for rules that ask people; this one says {self.then}."
+                f"roles, denials, hold and step_up are for rules that ask people; this one says {self.then}."
             )
+        if (self.then == "mask") != bool(self.mask):
+            raise ValueError("mask names the arguments of a rule that says mask, and of no other.")
+        if wrong := next((path for path in self.mask if not all(path.split("."))), None):
+            raise ValueError(f"mask: {wrong!r} is no path; write a name, or names with dots between.")
         if self.roles and self.role != "operator":
             raise ValueError("a rule has role or roles, not both.")
         return self

@@ -181,7 +181,13 @@ def _is_weaker(approval: Approval, verdict: Verdict) -> bool:
         approval.approvers < verdict.approvers
         or RANK.index(approval.role) < RANK.index(verdict.role)
         or bool(verdict.roles and uncovered(verdict.roles, terms_of(approval).roles))
+        or (verdict.step_up and _is_unproven(approval))
     )
+
+
+def _is_unproven(approval: Approval) -> bool:
+    """Whether somebody said yes to what stands without a second factor."""
+    return approval.votes.filter(revision=approval.revision, approve=True, stepped_up=False).exists()
 
 
 def _turn_down(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
 from agents.models import ToolCall
@@ -20,9 +19,8 @@ from agents.states import CallStatus
 from agents.tools.results import Denied
 from agents.tools.spec import Effect, Tool
 from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
-from approvals.denials import standing_denial
+from approvals.denials import in_words, standing_denial
 from approvals.exceptions import Invalid
-from approvals.models import Approval
 from approvals.places import in_a_phrase
 from approvals.policy import Outcome, Verdict
 from traces.recorder import record
@@ -165,10 +163,10 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             return Judgement(CallStatus.APPROVED, digest=digest, rule=rule)
         case Outcome.DENY:
             return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
-        case Outcome.REQUIRE:
+        case Outcome.REQUIRE | Outcome.MASK:  # which judges nothing: so it would be asked
             denial = standing_denial(agent=stretch.agent, digest=digest, now=timezone.now())
             if denial is not None and not call.step.payload.get("undoes"):  # which a person asks for, anew
-                return Judgement(CallStatus.REFUSED, _not_again(denial), digest, rule)
+                return Judgement(CallStatus.REFUSED, in_words(denial), digest, rule)
             call.tainted = tainted
             if grant := take(stretch, call, tool, verdict, digest):
                 return Judgement(CallStatus.APPROVED, digest=digest, rule=f"{in_a_phrase(grant)} ({rule})")
@@ -182,15 +180,6 @@ def _terms(call: ToolCall, judged: list[tuple[ToolCall, Judgement]]) -> Terms:
     """What the call is claimed with by the write that judges it."""
     judgement = next(judgement for other, judgement in judged if other is call)
     return Terms(call.arguments, judgement.digest, place=place_by(judgement.rule, call))
-
-
-def _not_again(denial: Approval) -> str:
-    """What is said of a call that a person denied to another run."""
-    reason = denial.decision.reason.rstrip(". ") or "no reason was given"
-    return (
-        f"A person denied exactly this call on {denial.resolved_at:%Y-%m-%d at %H:%M} UTC: {reason}. Nobody is asked "
-        f"again. Don't propose it again, unless a person re-opens it: {settings.BASE_URL}/inbox/{denial.pk}"
-    )
 
 
 def _is_repeated(stretch: Stretch, call: ToolCall, tool: Tool) -> bool:

@@ -134,7 +134,14 @@ def prepare(stretch: Stretch, call: ToolCall, tool: Tool, verdict: Verdict) -> S
         four_eyes(Kind.ACTION, tool.effect, risk.level),
     )
     asker = run.started_by_id if call.step.payload.get("via") else None
-    terms = eyes.terms(needs, denials=verdict.denials, hold=verdict.hold, stakes=stakes, asker=asker)
+    terms = eyes.terms(
+        needs,
+        denials=verdict.denials,
+        hold=verdict.hold,
+        stakes=stakes,
+        asker=asker,
+        step_up=verdict.step_up,
+    )
     terms.fingerprint = fingerprint(tool, context, call.arguments)
     return shown._replace(terms=terms, risk=risk)
 

@@ -14,14 +14,16 @@ from ninja.responses import Status
 
 from agents.bulk import Frozen, decide_each
 from agents.decisions import decide as take_decision
+from agents.masking import hide_in_requests
 from agents.questions import require_budget
-from approvals import actions
-from approvals.access import get_approval, visible_approvals
+from approvals import actions, denials
+from approvals.access import Actor, get_approval, visible_approvals
 from approvals.actions import still_missing, why_nobody
-from approvals.eyes import Voice, electorate
+from approvals.eyes import Voice, electorate, terms_of
 from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
+from approvals.stepup.gate import needs_step_up
 from approvals.unmasking import told
 from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
@@ -88,6 +90,7 @@ def listing(request: HttpRequest, query: Query[ApprovalQuery]) -> ApprovalList:
     if query.run is not None:
         rows = rows.filter(run_id=query.run)
     found, people = page(rows, query, time="requested_at"), electorate()
+    hide_in_requests(found.rows, actor_of(request))
     return ApprovalList(items=[shape_approval(approval, people) for approval in found.rows], next=found.next)
 
 
@@ -117,7 +120,7 @@ def decide_several(request: HttpRequest, body: BulkIn) -> BulkOut:
 @router.get("/{approval_id}", response=ApprovalOut, operation_id="get_approval", summary="Read an approval")
 async def read(request: HttpRequest, approval_id: UUID, wait: Wait = 0) -> ApprovalOut:
     """With `wait`, answers when it is no longer pending, at the latest after so many seconds."""
-    load = partial(get_approval, approval_id, actor=actor_of(request))
+    load = partial(_read, approval_id, actor_of(request))
     approval = await sync_to_async(load)()
     if wait and approval.status == ApprovalStatus.PENDING:
         pending = Approval.objects.filter(pk=approval_id, status=ApprovalStatus.PENDING)
@@ -132,6 +135,7 @@ async def read(request: HttpRequest, approval_id: UUID, wait: Wait = 0) -> Appro
 def decide(request: HttpRequest, approval_id: UUID, body: DecisionIn) -> ApprovalOut:
     """For people whose token has the scope `decide`. A digest that is no longer the shown one is refused with 409."""
     approval = take_decision(approval_id=approval_id, actor=actor_of(request), **body.model_dump())
+    hide_in_requests([approval], actor_of(request))
     return shape_approval(approval)
 
 
@@ -147,6 +151,26 @@ def withdraw(request: HttpRequest, approval_id: UUID, body: Because | None = Non
     reason = body.reason if body else ""
     approval = actions.withdraw(approval_id, actor=actor_of(request), reason=reason, now=timezone.now())
     return shape_approval(approval)
+
+
+@router.post(
+    "/{approval_id}/reopen",
+    response=ApprovalOut,
+    auth=ANY,
+    operation_id="reopen_approval",
+    summary="Let what was denied be asked again",
+)
+def reopen(request: HttpRequest, approval_id: UUID, body: Because | None = None) -> ApprovalOut:
+    """For people whose token has the scope `decide`. What was denied stays so; it may be asked anew."""
+    actor, reason = actor_of(request), body.reason if body else ""
+    denials.reopen(approval_id, actor=actor, reason=reason, now=timezone.now())
+    return shape_approval(_read(approval_id, actor))
+
+
+def _read(approval_id: UUID, actor: Actor) -> Approval:
+    approval = get_approval(approval_id, actor=actor)
+    hide_in_requests([approval], actor)
+    return approval
 
 
 def shape_approval(approval: Approval, people: Sequence[Voice] | None = None) -> ApprovalOut:
@@ -168,6 +192,7 @@ def shape_approval(approval: Approval, people: Sequence[Voice] | None = None) ->
         agent=approval.agent,
         approvers=approval.approvers,
         missing=_missing(approval, people),
+        step_up=needs_step_up(approval, terms_of(approval)),
         held_until=hold.until if (hold := _hold(approval)) else None,
         url=f"{settings.BASE_URL}/inbox/{approval.pk}",
         requested_at=approval.requested_at,

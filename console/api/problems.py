@@ -17,7 +17,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from pydantic import ConfigDict, Field
 
 from agents.exceptions import AgentError, RateLimited, UnknownAgent
-from approvals.exceptions import AlreadyResolved, GateError, Invalid, Stale
+from approvals.exceptions import AlreadyResolved, DeniedBefore, GateError, Invalid, Stale
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +29,10 @@ MAX_BODY = "2 MB"
 CODES: dict[str, tuple[int, str]] = {
     "not_allowed": (403, "You may not do this"),
     "not_found": (404, "There is no such thing, or not for you"),
+    "step_up_needed": (403, "This takes a second factor"),
     "unknown_agent": (422, "There is no such agent"),
     "already_resolved": (409, "This was settled before"),
+    "denied_before": (409, "A person denied this"),
     "stale_digest": (409, "This changed since you were shown it"),
     "wrong_state": (409, "Not possible in this state"),
     "halted": (409, "An emergency stop stands"),
@@ -85,6 +87,7 @@ class ProblemOut(Schema):
         default=None, description="With rate_limited: seconds, as in Retry-After."
     )
     scope: str | None = Field(default=None, description="With missing_scope: the one that is needed.")
+    approval: str | None = Field(default=None, description="With denied_before: the denied one.")
     digest: str | None = Field(
         default=None, description="With stale_digest: the digest of what stands there now."
     )
@@ -121,6 +124,8 @@ def problem_of(error: Exception) -> Problem:
                 extra["digest"] = error.digest
             if isinstance(error, AlreadyResolved):
                 extra["resolved"] = error.status
+            if isinstance(error, DeniedBefore):
+                extra["approval"] = error.approval
             if isinstance(error, RateLimited):
                 extra["retry_after"] = error.retry_after
             errors = error.errors if isinstance(error, Invalid | AgentError) else []

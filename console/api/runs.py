@@ -1,7 +1,7 @@
 """Runs."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -15,8 +15,9 @@ from pydantic import Field
 
 from agents import actions
 from agents.handover import HANDED_OVER, Deed, HandOver, hand_over
+from agents.masking import hidden_from, hide_in_call, hide_in_runs, hide_in_steps
 from agents.models import Run, Step, StepKind, ToolCall
-from agents.queries import find_runs, get_run, pending_approvals
+from agents.queries import find_runs, get_run, pending_approvals, run_steps
 from agents.states import FINAL_RUN, CallStatus, RunStatus
 from agents.steering import guide, steer_plan
 from approvals.access import Actor
@@ -79,7 +80,7 @@ def listing(request: HttpRequest, query: Query[RunQuery]) -> RunList:
     """Newest first; a service sees those that it started."""
     rows = find_runs(actor_of(request), agent=query.agent, status=query.status or "")
     found = page(rows, query, time="created_at")
-    return RunList(items=shape_runs(found.rows), next=found.next)
+    return RunList(items=shape_runs(found.rows, actor_of(request)), next=found.next)
 
 
 @router.get("/{run_id}", response=RunOut, operation_id="get_run", summary="Read a run")
@@ -89,8 +90,8 @@ async def read(request: HttpRequest, run_id: UUID, wait: Wait = 0) -> RunOut:
     run = await sync_to_async(load)()
     if wait and not await sync_to_async(is_settled)(run):
         await wait_until(lambda: is_settled(Run.objects.get(pk=run_id)), seconds=wait)
-        return await sync_to_async(lambda: shape_run(load()))()
-    return await sync_to_async(shape_run)(run)
+        return await sync_to_async(lambda: shape_run(load(), actor_of(request)))()
+    return await sync_to_async(shape_run)(run, actor_of(request))
 
 
 @router.get("/{run_id}/steps", response=StepList, operation_id="list_steps", summary="List a run's steps")
@@ -101,11 +102,12 @@ def steps(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> StepLi
     found = page(
         Step.objects.filter(run=run).prefetch_related(calls), query, time="created_at", oldest_first=True
     )
+    hidden = hidden_from(actor_of(request), [run.pk]).get(run.pk)
     items = [
         StepOut(
             seq=step.seq,
             kind=StepKind(step.kind),
-            payload=step.payload,
+            payload=hidden.scrubber.value(step.payload) if hidden else step.payload,
             tool_calls=[call.pk for call in step.tool_calls.all()],
             created_at=step.created_at,
         )
@@ -125,6 +127,9 @@ def tool_calls(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> T
     run = get_run(run_id, actor=actor_of(request))
     rows = ToolCall.objects.filter(run=run).select_related("step")
     found = page(rows, query, time="created_at", oldest_first=True)
+    if hidden := hidden_from(actor_of(request), [run.pk]).get(run.pk):
+        for call in found.rows:
+            hide_in_call(call, hidden)
     items = [
         ToolCallOut(
             id=call.pk,
@@ -154,13 +159,15 @@ def tool_calls(request: HttpRequest, run_id: UUID, query: Query[PageQuery]) -> T
 def cancel(request: HttpRequest, run_id: UUID, body: Because | None = None) -> RunOut:
     """It ends at its next step; what it still asked people is cancelled."""
     reason = body.reason if body else ""
-    return shape_run(actions.cancel_run(run_id=run_id, actor=actor_of(request), reason=reason))
+    actor = actor_of(request)
+    return shape_run(actions.cancel_run(run_id=run_id, actor=actor, reason=reason), actor)
 
 
 @router.post("/{run_id}/pause", response=RunOut, auth=RUN, operation_id="pause_run", summary="Pause a run")
 def pause(request: HttpRequest, run_id: UUID) -> RunOut:
     """It stops at its next step until it is resumed."""
-    return shape_run(actions.pause_run(run_id=run_id, actor=actor_of(request)))
+    actor = actor_of(request)
+    return shape_run(actions.pause_run(run_id=run_id, actor=actor), actor)
 
 
 @router.post(
@@ -172,7 +179,8 @@ def pause(request: HttpRequest, run_id: UUID) -> RunOut:
 )
 def guidance(request: HttpRequest, run_id: UUID, body: GuidanceIn) -> RunOut:
     """Heard before its next model call: of a person as an operator's word, of a service as data."""
-    return shape_run(guide(run_id=run_id, actor=actor_of(request), text=body.text))
+    actor = actor_of(request)
+    return shape_run(guide(run_id=run_id, actor=actor, text=body.text), actor)
 
 
 @router.post(
@@ -181,13 +189,14 @@ def guidance(request: HttpRequest, run_id: UUID, body: GuidanceIn) -> RunOut:
 def plan(request: HttpRequest, run_id: UUID, body: PlanIn) -> RunOut:
     """Has a step retried or skipped, or all planned anew, at the run's next step; `steps` shows what came of it."""
     actor = actor_of(request)
-    return shape_run(steer_plan(run_id=run_id, actor=actor, action=body.action, number=body.number))
+    return shape_run(steer_plan(run_id=run_id, actor=actor, action=body.action, number=body.number), actor)
 
 
 @router.post("/{run_id}/resume", response=RunOut, auth=RUN, operation_id="resume_run", summary="Resume a run")
 def resume(request: HttpRequest, run_id: UUID) -> RunOut:
     """Lets a paused run go on."""
-    return shape_run(actions.resume_run(run_id=run_id, actor=actor_of(request)))
+    actor = actor_of(request)
+    return shape_run(actions.resume_run(run_id=run_id, actor=actor), actor)
 
 
 def run_url(run_id: UUID) -> str:
@@ -195,16 +204,21 @@ def run_url(run_id: UUID) -> str:
     return f"{settings.BASE_URL}/runs/{run_id}"
 
 
-def shape_run(run: Run) -> RunOut:
-    """A run as the API and `runs start --json` tell it."""
-    shown = shape_runs([run])[0]
+def shape_run(run: Run, actor: Actor | None) -> RunOut:
+    """A run as the API and `runs start --json` tell it, to `actor`; None: to who has the host."""
+    shown = shape_runs([run], actor)[0]
     if run.status in HANDED_OVER:
-        shown.handover = _shape_handover(hand_over(run))
+        steps = run_steps(run)
+        if actor is not None:
+            hide_in_steps(run, steps, actor)
+        shown.handover = _shape_handover(hand_over(run, steps))
     return shown
 
 
-def shape_runs(runs: Collection[Run]) -> list[RunOut]:
+def shape_runs(runs: Sequence[Run], actor: Actor | None) -> list[RunOut]:
     """Several runs, with one look for what they wait for."""
+    if actor is not None:
+        hide_in_runs(runs, actor)
     waiting: dict[UUID | None, list[UUID]] = defaultdict(list)
     pending = Approval.objects.filter(run_id__in=[run.pk for run in runs], status=ApprovalStatus.PENDING)
     for approval_id, run_id in pending.order_by("requested_at", "pk").values_list("pk", "run_id"):

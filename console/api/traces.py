@@ -1,12 +1,14 @@
 """Traces."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Path, Query, Router
 from pydantic import Field
 
+from agents.masking import Hidden, hide_in_spans
 from agents.queries import visible_runs
 from approvals.access import PEOPLE, Actor
 from approvals.exceptions import Missing
@@ -47,8 +49,12 @@ def read(
     found = list(spans)
     if not found:
         raise Missing(f"There is no trace {trace_id} that you may see.")
+    actor = actor_of(request)
+    hidden = hide_in_spans(found, actor)
     root = next((span for span in found if not span.parent_id), found[0])
-    return TraceWithSpans(**_shape_root(root), spans=[_shape_span(span, bodies=bodies) for span in found])
+    return TraceWithSpans(
+        **_shape_root(root), spans=[_shape_span(span, bodies=bodies, hidden=hidden) for span in found]
+    )
 
 
 def _visible_spans(actor: Actor) -> QuerySet[Span]:
@@ -72,8 +78,11 @@ def _shape_root(span: Span) -> dict[str, Any]:
     }
 
 
-def _shape_span(span: Span, *, bodies: bool) -> SpanOut:
+def _shape_span(span: Span, *, bodies: bool, hidden: dict[UUID, Hidden]) -> SpanOut:
     body = getattr(span, "body", None) if bodies else None
+    if body and span.run_id and (mine := hidden.get(span.run_id)):
+        rules = mine.of(span.tool, None) if span.tool else ()
+        body.input, body.output = mine.arguments(body.input, rules), mine.arguments(body.output, rules)
     return SpanOut(
         id=span.pk,
         parent_id=span.parent_id or None,

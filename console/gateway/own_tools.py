@@ -101,7 +101,7 @@ async def start_run(caller: Caller, wanted: RunIn) -> CallToolResult:
     def start() -> dict[str, Any]:
         require_any(caller.actor, DOERS, to="start runs")
         run = actions.start_run(actor=caller.actor, **wanted.model_dump())
-        return shape_run(run).model_dump(mode="json")
+        return shape_run(run, caller.actor).model_dump(mode="json")
 
     return told(await in_thread(_once, caller, "start_run", wanted, start))
 
@@ -116,7 +116,7 @@ async def get_run(caller: Caller, ref: RunRef) -> CallToolResult:
         return done
 
     def shape() -> dict[str, Any]:
-        return shape_run(find_run(ref.run_id, actor=caller.actor)).model_dump(mode="json")
+        return shape_run(find_run(ref.run_id, actor=caller.actor), caller.actor).model_dump(mode="json")
 
     return told(await in_thread(shape))
 

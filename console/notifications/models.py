@@ -38,6 +38,7 @@ class Way(models.TextChoices):
 
     EMAIL = "email", "e-mail to the person's own address"
     ADDRESS = "address", "a notification address, as apprise writes it"
+    PUSH = "push", "a browser of the person, by Web Push"
 
 
 class Channel(models.Model):
@@ -82,6 +83,17 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PushKey(models.Model):
+    """The one key by which push services know this installation (VAPID). Only `console.notifications.push` reads it."""
+
+    sealed = models.BinaryField(help_text="The private part, encrypted.")
+    public = models.CharField(max_length=100, help_text="What browsers subscribe with.")
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.public
 
 
 class NoticeStatus(models.TextChoices):

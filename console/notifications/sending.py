@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from approvals.exceptions import Invalid
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
+from console.notifications import push
 from console.notifications.addresses import open_address
 from console.notifications.models import Channel, Notice, NoticeStatus, Topic, Way
 from console.notifications.quiet import quiet_until
@@ -38,6 +39,10 @@ ERROR_CHARS = 300
 
 class NotSent(Exception):
     """It did not get out; `str()` is why, in words."""
+
+
+class Gone(NotSent):
+    """And never will: whoever was told there is there no more."""
 
 
 def due_channels(*, now: datetime) -> list[int]:
@@ -78,16 +83,21 @@ def send_test(channel: Channel, *, now: datetime) -> Notice:
         deliver(channel, test_message())
     except NotSent as error:
         _settle([notice], NoticeStatus.FAILED, error=str(error), attempts=1)
+        if isinstance(error, Gone):
+            _forget(channel)
     else:
         _settle([notice], NoticeStatus.TOLD, sent_at=timezone.now(), attempts=1, error="")
     notice.refresh_from_db()
     return notice
 
 
-def deliver(channel: Channel, message: Message) -> None:
+def deliver(channel: Channel, message: Message, *, urgent: bool = False) -> None:
     """Send one message by the channel. Raises NotSent."""
     if channel.way == Way.EMAIL:
         _mail(channel, message)
+        return
+    if channel.way == Way.PUSH:
+        _push(channel, message, urgent=urgent)
         return
     try:
         sender = open_address(sealing.unseal(bytes(channel.sealed)))
@@ -157,7 +167,10 @@ def _is_stale(notice: Notice, requests: dict[str, Approval]) -> bool:
 def _attempt(channel: Channel, notices: list[Notice], message: Message) -> None:
     attempts = max(notice.attempts for notice in notices) + 1
     try:
-        deliver(channel, message)
+        deliver(channel, message, urgent=any(notice.topic == Topic.ASKED_HIGH for notice in notices))
+    except Gone as error:
+        _settle(notices, NoticeStatus.FAILED, error=str(error), attempts=attempts)
+        _forget(channel)
     except NotSent as error:
         if attempts > len(BACK_OFF):
             _settle(notices, NoticeStatus.FAILED, error=str(error), attempts=attempts)
@@ -207,6 +220,30 @@ def _mail(channel: Channel, message: Message) -> None:
         raise NotSent(_kept(f"The mail server did not take it: {type(error).__name__}: {error}")) from error
     if not sent:
         raise NotSent("The mail server did not take it.")
+
+
+def _push(channel: Channel, message: Message, *, urgent: bool) -> None:
+    if not channel.sealed:
+        raise Gone("This browser takes no messages any more: subscribe in it again.")
+    try:
+        push.send(bytes(channel.sealed), message, urgent=urgent)
+    except push.Refused as error:
+        raise (Gone if error.is_gone else NotSent)(_kept(str(error))) from error
+
+
+def _forget(channel: Channel) -> None:
+    """Remove the subscription of a browser that is gone. The channel stays, paused, with what was told by it."""
+    Channel.objects.filter(pk=channel.pk).update(sealed=b"", paused=True)
+    Notice.objects.filter(channel=channel, status=NoticeStatus.WAITING).update(
+        status=NoticeStatus.DROPPED, next_at=None
+    )
+    user = channel.user.get_username() if channel.user else ""
+    record(
+        "channel.gone",
+        actor="system",
+        object_id=str(channel.pk),
+        data={"name": channel.name, "user": user, "way": channel.way, "scheme": channel.scheme},
+    )
 
 
 def _kept(text: str) -> str:

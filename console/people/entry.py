@@ -1,6 +1,7 @@
 """The door of the console's pages: who comes in, and as whom."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 from urllib.parse import urlencode
@@ -15,6 +16,8 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from approvals.access import PEOPLE, Actor, roles_of
 from console.htmx import wants_fragment
+
+_PROVEN_AT = "second_factor_at"
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -41,5 +44,11 @@ def people_only(view: View[P]) -> View[P]:
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Whoever sits at the browser."""
-    return Actor(cast(User, request.user))
+    """Whoever sits at the browser, and what it has proven."""
+    proven_at = request.session.get(_PROVEN_AT)
+    return Actor(cast(User, request.user), proven_at=datetime.fromisoformat(proven_at) if proven_at else None)
+
+
+def remember_proof(request: HttpRequest, now: datetime) -> None:
+    """Keep with the session that its person has just given their second factor."""
+    request.session[_PROVEN_AT] = now.isoformat()

@@ -74,8 +74,14 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.instance.way == Way.PUSH:  # its subscription is the browser's, and it never names an action
+            for name in ("way", "address", "with_title"):
+                del self.fields[name]
+        else:
+            choices = [choice for choice in Way.choices if choice[0] != Way.PUSH]
+            self.fields["way"].choices = choices  # type: ignore[attr-defined]
         self.fields["topics"].initial = self.instance.topics if self.instance.pk else usual_topics()
-        if self.instance.pk:
+        if self.instance.pk and "address" in self.fields:
             self.fields["address"].help_text += " Leave it empty to keep what is stored."
 
     def clean_time_zone(self) -> str:

@@ -16,6 +16,7 @@ from agents.models import Credential
 from agents.tools.egress.rules import EgressRefused, rules
 from console.celery import app
 from console.models import SigningKey
+from console.notifications.sealed import rows as sealed_rows
 from console.services.preflight import SPACE_NEEDED
 from traces import sealing
 
@@ -128,6 +129,7 @@ def _sealed() -> Iterator[Finding]:
     ]
     keys = SigningKey.objects.values_list("user__username", "sealed")
     rows += [(f"signing key of {name}", sealed) for name, sealed in keys]
+    rows += [(name, row.sealed) for name, row in sealed_rows()]
     unreadable = sorted({name for name, sealed in rows if not sealing.is_readable(bytes(sealed))})
     old = sum(not sealing.is_current(bytes(sealed)) for _, sealed in rows) - len(unreadable)
     found, to_do = f"{len(rows)} sealed", ""

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from kombu.exceptions import OperationalError
 
+from agents.masking import hidden_from, masks_of
 from approvals.access import ADMIN, ANALYST
 from console import audit_words
 from console.audit_words import KINDS, WORK
@@ -82,7 +83,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     query = request.GET.copy()
     query.pop("cursor", None)
     context: dict[str, Any] = {
-        "events": audit_words.tell(page.items),
+        "events": audit_words.tell(page.items, actor_of(request)),
         "asked": asked,
         "kinds": [(word, label) for word, (label, _) in KINDS.items()],
         "older": listed_from(request.GET, page.next),
@@ -106,6 +107,9 @@ def export(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied("Exporting the audit log needs the role admin or analyst.")
     asked = _filter(request.GET)
     rows = asked.events()
+    worded = rows.filter(name="approval.edited").values_list("run_id", flat=True)
+    if hidden := hidden_from(actor, {pk for pk in worded if pk}):  # an edit holds the arguments
+        rows = rows.exclude(name="approval.edited", run_id__in=hidden)
     seal_due(seconds=5)
     count = rows.count()
     if count > MOST:
@@ -145,6 +149,8 @@ def verify(request: HttpRequest) -> HttpResponse:
 def receipt(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     """What was shown, decided and executed, with the proof that the log says so; `audit verify` reads it."""
     approval = visible_or_404(approval_id, actor_of(request))
+    if masks_of(approval):
+        raise PermissionDenied("Some of its arguments are masked for you; the log holds them.")
     seal_due(seconds=5)
     made = receipt_of(approval)
     if made is None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from agents.bulk import MOST, Frozen, decide_each
+from agents.masking import hide_in_requests
 from approvals.access import Actor, visible_approvals
 from approvals.models import Approval, Kind
 from approvals.queries import by_risk
@@ -59,7 +60,9 @@ def decide(request: HttpRequest) -> HttpResponse:
     results = decide_each(
         [Frozen(pk, digest, decision, reason) for pk, digest in ticked.items()], actor=actor
     )
-    titles = dict(visible_approvals(actor).filter(pk__in=ticked).values_list("pk", "title"))
+    rows = list(visible_approvals(actor).filter(pk__in=ticked))
+    hide_in_requests(rows, actor)
+    titles = {row.pk: row.title for row in rows}
     shown = [
         {
             "id": each.id,
@@ -102,6 +105,7 @@ def _ask(request: HttpRequest, actor: Actor, *, problem: str, status: int = 200)
         chosen = {}
     now = timezone.now()
     found = {row.pk: row for row in by_risk(visible_approvals(actor).filter(pk__in=chosen))}
+    hide_in_requests(list(found.values()), actor)
     lines, left_out = [], []
     for approval in found.values():
         card = Card(approval, actor, now)
@@ -130,7 +134,9 @@ def _why_left_out(card: Card, digest: str) -> str:
         return "It changed since it was shown to you: open it."
     if approval.kind != Kind.ACTION:
         return "It wants an answer of its own: open it."
-    return card.why_not
+    if card.why_not:
+        return card.why_not
+    return "Approving it takes your second factor: open it." if card.step_up else ""
 
 
 def _chosen(values: list[str]) -> dict[UUID, str]:

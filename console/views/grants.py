@@ -11,14 +11,18 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from agents.masking import masks_of
 from approvals import grants
 from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, NotAllowed
 from approvals.models import Approval, Grant
 from approvals.proposals import proposals, propose
 from approvals.scopes import ANY, AT_MOST, EQUAL, ONE_OF, in_words
+from console.cards import Card
 from console.htmx import render_page
 from console.people.entry import actor_of, people_only
+from console.people.proof import prove
+from console.queue import Place
 from console.views.inbox import TIMES, page_context, visible_or_404
 
 ENDED_SHOWN = 50
@@ -47,10 +51,14 @@ def from_card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     """Allow calls like the one on the card; the request itself still waits."""
     actor = actor_of(request)
     approval = visible_or_404(approval_id, actor)
+    if masks_of(approval):
+        raise PermissionDenied("Some of its arguments are masked for you, so you can't grant calls like it.")
     form, now = request.POST, timezone.now()
     if request.method != "POST":
         return _form(request, actor, approval)
     try:
+        if form.get("code", "").strip() and Card(approval, actor, now).grant_step_up:
+            actor = prove(request, form["code"])
         grant = grants.grant_from_card(
             approval_id,
             actor=actor,
@@ -69,7 +77,7 @@ def from_card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
         codes: list[tuple[type[GateError], int]] = [(NotAllowed, 403), (AlreadyResolved, 409)]
         status = next((code for kind, code in codes if isinstance(error, kind)), 422)
         return _form(request, actor, visible_or_404(approval_id, actor), problem=str(error), status=status)
-    context = page_context(actor, approval, chosen=True) | {"made": _told(grant)}
+    context = page_context(Place.of(request), approval, chosen=True) | {"made": _told(grant)}
     return render_page(request, page="inbox/page.html", fragment="inbox/_card.html", context=context)
 
 
@@ -77,7 +85,7 @@ def _form(
     request: HttpRequest, actor: Actor, approval: Approval, *, problem: str = "", status: int = 200
 ) -> HttpResponse:
     """The limits of a grant, to be filled in."""
-    context = page_context(actor, approval, chosen=True) | {"grant_problem": problem}
+    context = page_context(Place.of(request), approval, chosen=True) | {"grant_problem": problem}
     return render_page(
         request, page="inbox/grant_page.html", fragment="inbox/_grant.html", context=context, status=status
     )

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -15,12 +15,14 @@ from approvals.access import Actor
 from approvals.attention import duty
 from approvals.attention.models import Delegation, DutyHours
 from approvals.exceptions import GateError
+from approvals.stepup.factors import factor_of
 from console.models import Channel, Notice
-from console.notifications import sending
-from console.notifications.models import NoticeStatus
+from console.notifications import push, sending
+from console.notifications.models import NoticeStatus, Way
 from console.people.entry import actor_of, people_only
 from console.people.forms import AwayForm, ChannelForm, DutyForm, ProfileForm
 from console.people.profile import profile_of
+from traces import sealing
 from traces.recorder import record
 
 SHOWN = 20  # of the latest notices of a channel
@@ -101,6 +103,37 @@ def delete_channel(request: HttpRequest, channel_id: int) -> HttpResponse:
 
 @require_POST
 @people_only
+def add_browser(request: HttpRequest) -> HttpResponse:
+    """Tell this person in this browser, which has subscribed."""
+    actor, form = actor_of(request), request.POST
+    name = " ".join(form.get("name", "").replace("\x00", "").split())[:80] or "A browser"
+    try:
+        made = push.subscription(form.get("endpoint", ""), form.get("p256dh", ""), form.get("auth", ""))
+    except GateError as error:
+        messages.error(request, str(error))
+        return redirect("me")
+    row = Channel.objects.create(
+        name=name,
+        user=actor.user,
+        way=Way.PUSH,
+        scheme="push",
+        sealed=sealing.seal(made),
+        created_at=timezone.now(),
+    )
+    _record("channel.added", row, actor)
+    messages.success(request, f"You are told in {row.name} from now on. Send a test to see whether it works.")
+    return redirect(f"/me/channels/{row.pk}")
+
+
+@require_safe
+def push_worker(request: HttpRequest) -> FileResponse:
+    """The script that shows messages. It lies at the root, since a worker serves only what is below it."""
+    file = (settings.ROOT / "static" / "push-worker.js").open("rb")
+    return FileResponse(file, content_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+
+@require_POST
+@people_only
 def add_duty(request: HttpRequest) -> HttpResponse:
     """Hours in which this person is on duty."""
     actor = actor_of(request)
@@ -169,6 +202,8 @@ def _page(request: HttpRequest, *, status: int = 200, **forms: Any) -> HttpRespo
         "duty_form": DutyForm(),
         "away_form": AwayForm(people=_others(actor)),
         "profile_form": ProfileForm(instance=profile_of(request.user)),
+        "push_key": push.public_key(),
+        "factor": factor_of(actor.user),
         "has_mail": bool(settings.EMAIL_URL),
     }
     return render(request, "me/page.html", context | forms, status=status)

@@ -11,6 +11,7 @@ from approvals import denials
 from approvals.exceptions import AlreadyResolved, NotAllowed
 from console.htmx import render_page, wants_fragment
 from console.people.entry import actor_of, people_only
+from console.queue import Place
 from console.views.inbox import card_context, page_context, visible_or_404
 
 
@@ -25,7 +26,7 @@ def reopen(request: HttpRequest, approval_id: UUID) -> HttpResponse:
             approval_id, actor=actor, reason=request.POST.get("reason", "").strip(), now=timezone.now()
         )
     except (AlreadyResolved, NotAllowed) as error:
-        context = page_context(actor, approval, chosen=True) | {"problem": str(error)}
+        context = page_context(Place.of(request), approval, chosen=True) | {"problem": str(error)}
         status = 403 if isinstance(error, NotAllowed) else 409
         return render_page(
             request, page="inbox/page.html", fragment="inbox/_card.html", context=context, status=status

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from agents.exceptions import MissingRun
 from agents.handover import HANDED_OVER, granted_tools, hand_over, in_words
+from agents.masking import hide_in_requests, hide_in_runs, hide_in_steps
 from agents.models import Agent, Run, Step, StepKind
 from agents.queries import find_runs, get_run, pending_approvals, pending_counts, run_steps, startable_agents
 from agents.runtime.decide.progress import progress
@@ -57,6 +58,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         page = newest_first(found, by="created_at", cursor=cursor, size=PAGE_RUNS)
     except BadCursor as error:
         raise Http404(str(error)) from error
+    hide_in_runs(page.items, actor)
     pending = pending_counts(page.items)
     context = {
         "lines": [RunLine(run, *run_state(run), pending.get(run.pk, 0)) for run in page.items],
@@ -81,6 +83,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     found = visible_run(request, run_id)
     steps = run_steps(found)
     actor = actor_of(request)
+    hide_in_steps(found, steps, actor)
     context = _head(found, steps, actor) | {"steps": tell_steps(found, steps), "may_undo": may_steer(actor)}
     return render_page(request, page="runs/run.html", fragment="runs/_head.html", context=context)
 
@@ -92,7 +95,9 @@ def steps(request: HttpRequest, run_id: UUID) -> HttpResponse:
     found = visible_run(request, run_id)
     after = _number(request.GET.get("after", ""))
     again = [seq for value in request.GET.getlist("open") if (seq := _number(value)) is not None]
-    told = tell_steps(found, run_steps(found, after=after, again=again))
+    fresh = run_steps(found, after=after, again=again)
+    hide_in_steps(found, fresh, actor_of(request))
+    told = tell_steps(found, fresh)
     context = {"run": found, "steps": told, "may_undo": may_steer(actor_of(request))}
     return render(request, "runs/_steps.html", context)
 
@@ -113,7 +118,10 @@ def may_steer(actor: Actor) -> bool:
 def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
     tone, state = run_state(found)
     steering = may_steer(actor) and not found.requested
-    children = found.children.select_related("version__agent").order_by("part", "created_at")
+    children = list(found.children.select_related("version__agent").order_by("part", "created_at"))
+    hide_in_runs(children, actor)
+    asked = list(pending_approvals(found))
+    hide_in_requests(asked, actor)
     return {
         "run": found,
         "tone": tone,
@@ -130,7 +138,7 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
         "goal": plan_goal(steps),
         "plan": progress(steps),
         "children": [RunLine(child, *run_state(child), 0) for child in children],
-        "pending": pending_approvals(found),
+        "pending": asked,
         "may_cancel": steering and not found.is_final,
         "may_pause": steering and found.status in CLAIMABLE_RUN,
         "may_resume": steering and found.status == RunStatus.PAUSED,

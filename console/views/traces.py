@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from agents.masking import Hidden, hide_in_runs, hide_in_spans
 from agents.models import Agent, Run
 from agents.queries import visible_runs
 from console.htmx import render_page
@@ -57,6 +58,7 @@ def traces(request: HttpRequest) -> HttpResponse:
         page = newest_traces(agent=agent, status=status, cursor=cursor)
     except BadCursor as error:
         raise Http404(str(error)) from error
+    hide_in_spans([line.root for line in page.items], actor_of(request))
     context = {
         "lines": [(line, *STATUS_WORDS[line.root.status]) for line in page.items],
         "older": listed_from(request.GET, page.next),
@@ -81,6 +83,7 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
         )
     except MissingTrace as error:
         raise Http404(str(error)) from error
+    hidden = hide_in_spans([row.span for row in part.rows], actor_of(request))
     lines = [_line(row) for row in part.rows]
     root = lines[0].row.span if lines and not part.first else None
     run = _run(request, trace_id)
@@ -88,7 +91,9 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
         "trace": part,
         "totals": part.totals,
         "lines": lines,
-        "chosen": next((_details(line.row.span) for line in lines if line.row.span.pk == chosen), None),
+        "chosen": next(
+            (_details(line.row.span, hidden) for line in lines if line.row.span.pk == chosen), None
+        ),
         "root": root,
         "run": run,
         "title": excerpt_line(run.input if run else root.preview or root.name if root else trace_id, 120),
@@ -106,9 +111,11 @@ def span(request: HttpRequest, trace_id: str, span_id: str) -> HttpResponse:
         found, taken, given = read_span(trace_id, span_id)
     except MissingTrace as error:
         raise Http404(str(error)) from error
+    hidden = hide_in_spans([found], actor_of(request))
+    taken, given = (_masked(found, hidden, part) for part in (taken, given))
     if "raw" in request.GET:
         return JsonResponse({"input": taken, "output": given, "attributes": found.attributes})
-    return render(request, "traces/_span.html", {"chosen": _details(found)})
+    return render(request, "traces/_span.html", {"chosen": {"span": found, "input": taken, "output": given}})
 
 
 def _line(row: Row) -> Line:
@@ -143,9 +150,17 @@ def _words(span: Span) -> str:
     return span.name
 
 
-def _details(found: Span) -> dict[str, Any]:
+def _details(found: Span, hidden: dict[UUID, Hidden]) -> dict[str, Any]:
     _, taken, given = read_span(found.trace_id, found.pk)
+    taken, given = (_masked(found, hidden, part) for part in (taken, given))
     return {"span": found, "input": taken, "output": given}
+
+
+def _masked(span: Span, hidden: dict[UUID, Hidden], part: Any) -> Any:
+    """What went in or came out, as this person may see it: by place of the call itself, and by value elsewhere."""
+    if span.run_id is None or (mine := hidden.get(span.run_id)) is None:
+        return part
+    return mine.arguments(part, mine.of(span.tool, None)) if span.tool else mine.scrubber.value(part)
 
 
 def _run(request: HttpRequest, trace_id: str) -> Run | None:
@@ -154,4 +169,7 @@ def _run(request: HttpRequest, trace_id: str) -> Run | None:
         run_id = UUID(trace_id)
     except ValueError:
         return None
-    return visible_runs(actor_of(request)).filter(pk=run_id).first()
+    found = visible_runs(actor_of(request)).filter(pk=run_id).first()
+    if found is not None:
+        hide_in_runs([found], actor_of(request))
+    return found

@@ -72,6 +72,7 @@ class ApprovalOut(Schema):
     agent: str
     approvers: int = Field(description="How many different people must agree.")
     missing: str = Field(description="Who must still say yes, or why nobody is left who could.")
+    step_up: bool = Field(description="Approving it takes a second factor: in the console, never by a token.")
     held_until: datetime | None = Field(default=None, description="Approved, and recallable until then.")
     url: str
     requested_at: datetime

@@ -12,6 +12,7 @@ from agents import credentials, safekeeping
 from agents.exceptions import BadConfig
 from agents.models import Credential
 from console.callbacks import keys
+from console.notifications import sealed
 
 
 class Command(BaseCommand):
@@ -68,8 +69,12 @@ class Command(BaseCommand):
     def _rotate_key(self, options: dict[str, Any]) -> None:
         count, unreadable = safekeeping.reseal()
         signing, lost = keys.reseal()
-        self.stdout.write(f"{count} credentials and {signing} signing keys are sealed with the newest key.")
-        if names := [*unreadable, *(f"the signing key of {name}" for name in lost)]:
+        others, gone = sealed.reseal()
+        self.stdout.write(
+            f"{count} credentials and {signing} signing keys are sealed with the newest key,"
+            f" and {others} other secrets."
+        )
+        if names := [*unreadable, *(f"the signing key of {name}" for name in lost), *gone]:
             raise CommandError(
                 f"Nobody can read {', '.join(names)}: name the SECRET_KEY of then in SECRET_KEY_FALLBACKS, or set them anew."
             )

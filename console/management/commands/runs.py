@@ -68,7 +68,7 @@ class Command(BaseCommand):
         if options["wait"]:
             run = self._wait(run, quiet=options["json"])
         if options["json"]:
-            self.stdout.write(shape_run(run).model_dump_json(indent=2))
+            self.stdout.write(shape_run(run, None).model_dump_json(indent=2))
         else:
             self._tell(run)
         if options["wait"]:

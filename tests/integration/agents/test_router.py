@@ -128,7 +128,7 @@ def test_who_waits_for_the_router_is_told_what_the_run_below_asks(play: Play) ->
     run = carry_all_on(run)
     assert run.status == "waiting_runs"
     request = world.pending(Run.objects.get(parent=run))
-    assert shape_run(run).pending_approvals == [request.pk]
+    assert shape_run(run, None).pending_approvals == [request.pk]
     assert list(pending_approvals(run)) == [request]
     assert is_settled(run)
 

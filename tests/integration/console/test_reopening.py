@@ -17,6 +17,7 @@ from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, NotAllowed
 from approvals.models import Approval
 from tests import tools, world
+from tests.integration.console.callers import Caller
 from traces.models import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,3 +123,27 @@ def test_another_program_at_the_gateway_is_refused_too() -> None:
     denials.reopen(request.pk, actor=world.operator("ben"), now=timezone.now())
     third = call_tool(version=version, tool="pay", arguments=arguments, actor=desk, via="mcp", key="c").run
     assert world.pending(third)
+
+
+@pytest.mark.req("APR-3", "APR-10")
+def test_another_program_is_not_asked_again_either_until_a_person_re_opens_it_by_token() -> None:
+    shop, other = Caller("shop", "service"), Caller("other", "service")
+    body = {"tool": "ship", "arguments": {"order": "A-1"}}
+    asked = shop.post("/approvals", body)
+    ana = Caller("ana", "operator", "decide", "read")
+    decision = {"decision": "reject", "digest": asked["digest"], "reason": "It was shipped before."}
+    ana.post(f"/approvals/{asked['id']}/decision", decision)
+    refused = shop.post("/approvals", body)
+    assert shop.status == 409
+    assert refused["type"].endswith("denied_before")
+    assert refused["approval"] == asked["id"]
+    assert "It was shipped before" in refused["detail"]
+    shop.post("/approvals", body | {"arguments": {"order": "A-2"}})
+    assert shop.status == 201
+    other.post("/approvals", body)
+    assert other.status == 201
+    shop.post(f"/approvals/{asked['id']}/reopen")
+    assert shop.status == 403
+    assert ana.post(f"/approvals/{asked['id']}/reopen", {"reason": "It came back."})["status"] == "denied"
+    assert Event.objects.get(name="approval.reopened").data["reason"] == "It came back."
+    assert shop.post("/approvals", body)["status"] == "pending"

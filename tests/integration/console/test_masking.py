@@ -1,0 +1,156 @@
+"""A masked argument never reaches the browser, or program, of who may not see it; what runs is the true one."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from agents.models import Run, ToolCall
+from agents.providers.routing import using
+from agents.providers.scripted import Scripted, call, say, together
+from approvals.models import Approval
+from console.notifications.models import Channel, Notice
+from console.notifications.words import message_of
+from tests import tools, world
+from tests.integration.console.callers import Caller
+from traces.models import Event, Span
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("APR-5")]
+MASKS = [
+    {"tool": "pay", "then": "mask", "mask": ["account"]},
+    {"tool": "pay", "then": "mask", "mask": ["amount"], "seen_by": "operator"},
+]
+
+
+@pytest.fixture(autouse=True)
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEHOUSE_TEST_LEDGER", str(tmp_path / "ledger"))
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """A run that wants to pay globex, which operators may not read."""
+    script = [
+        together(say("We owe Globex 77.25."), call("pay", account="globex", amount=77.25)),
+        say("globex has its 77.25."),
+    ]
+    with using(Scripted(script)):
+        world.publish_agent(policy=MASKS)
+        yield world.carry_on(world.start(input="Pay what we owe to globex."))
+
+
+def browser(name: str, *roles: str) -> Client:
+    client = Client()
+    client.force_login(world.person(name, *roles))
+    return client
+
+
+def approve(client: Client, approval: Approval, **values: Any) -> Any:
+    data = {"decision": "approve", "digest": approval.digest, "confirmed": "on"} | values
+    return client.post(f"/inbox/{approval.pk}/decision", data, headers={"HX-Request": "true"})
+
+
+def test_no_page_and_no_answer_of_the_api_holds_the_value(run: Run) -> None:
+    approval = world.pending(run)
+    ana, ada, amir = browser("ana", "operator"), browser("ada", "admin"), browser("amir", "analyst")
+    pages = [
+        "/inbox",
+        "/inbox/queue",
+        "/inbox/first",
+        f"/inbox/{approval.pk}",
+        f"/runs/{run.pk}",
+        f"/runs/{run.pk}/steps",
+        "/runs",
+        "/traces",
+        f"/traces/{run.pk.hex}",
+        f"/audit?run={run.pk}",
+    ]
+    token = Caller("ana", "operator")
+    asked = [
+        f"/approvals/{approval.pk}",
+        "/approvals",
+        f"/runs/{run.pk}",
+        f"/runs/{run.pk}/steps",
+        f"/runs/{run.pk}/tool-calls",
+        f"/traces/{run.pk.hex}?bodies=true",
+    ]
+    chosen = {"chosen": f"{approval.pk}:{approval.digest}"}
+
+    def look() -> None:
+        for path in pages:
+            answer = ana.get(path)
+            assert answer.status_code in (200, 204), path
+            assert "globex" not in answer.content.decode().lower(), path
+        for path in asked:
+            assert "globex" not in json.dumps(token.get(path)).lower(), path
+
+    look()
+    card = ana.get(f"/inbox/{approval.pk}").content.decode()
+    assert "Masked by the rule: pay: mask account but for the role admin" in card
+    assert "Pay EUR 77.25 to [masked]" in card
+    assert "Withheld" in card
+    assert approval.digest in card
+    assert "Pay EUR [masked] to [masked]" in amir.get(f"/inbox/{approval.pk}").content.decode()
+    assert "77.25" not in amir.get(f"/runs/{run.pk}").content.decode()
+    assert "Pay EUR 77.25 to globex" in ada.get(f"/inbox/{approval.pk}").content.decode()
+    assert "globex" not in ana.post("/inbox/bulk", chosen).content.decode()
+    decided = approve(ana, approval)
+    assert decided.status_code == 200
+    assert "globex" not in decided.content.decode()
+    run = world.carry_on(run)
+    assert tools.effects()[0].split()[2:] == ["globex", "77.25"]
+    look()
+    for span in run_spans(run):
+        raw = ana.get(f"/traces/{run.pk.hex}/spans/{span}?raw").content.decode()
+        assert "globex" not in raw.lower()
+    assert ana.get(f"/inbox/{approval.pk}/receipt.json").status_code == 403
+    assert ToolCall.objects.get(tool="pay").arguments == {"account": "globex", "amount": 77.25}
+
+
+def test_who_may_not_see_it_can_t_word_it_or_grant_it(run: Run) -> None:
+    approval = world.pending(run)
+    ana, ada = browser("ana", "operator"), browser("ada", "admin")
+    form = {"field.account": "acme", "field.amount": "1"}
+    assert ana.get(f"/inbox/{approval.pk}/edit").status_code == 302
+    assert ana.post(f"/inbox/{approval.pk}/preview", form).status_code == 403
+    assert approve(ana, approval, decision="edit", **form).status_code == 403
+    assert ana.get(f"/inbox/{approval.pk}/grant").status_code == 403
+    program = Caller("ana", "operator", "decide", "read")
+    body = {"decision": "edit", "digest": approval.digest, "arguments": {"account": "acme", "amount": 1}}
+    assert "masked for you" in program.post(f"/approvals/{approval.pk}/decision", body)["detail"]
+    assert Approval.objects.get(pk=approval.pk).revision == 1
+    assert approve(ada, approval, decision="edit", **form).status_code == 200
+    for name in ("ana", "amir"):
+        shown = browser(name, "operator" if name == "ana" else "analyst").get(f"/inbox/{approval.pk}")
+        assert "globex" not in shown.content.decode().lower()
+        assert "acme" not in shown.content.decode()
+    excerpt = browser("amir", "analyst").get(f"/audit/export?run={run.pk}")
+    assert excerpt.status_code == 200
+    assert "globex" not in excerpt.content.decode()
+    assert "globex" in ada.get(f"/audit/export?run={run.pk}").content.decode()
+
+
+def test_a_mask_that_is_added_later_masks_what_was_asked_before() -> None:
+    with using(Scripted([call("pay", account="globex", amount=5)])):
+        world.publish_agent()
+        run = world.carry_on(world.start(input="Pay."))
+    ana, path = browser("ana", "operator"), f"/inbox/{world.pending(run).pk}"
+    assert "globex" in ana.get(path).content.decode()
+    world.publish_agent(policy=MASKS)
+    assert "globex" not in ana.get(path).content.decode()
+
+
+def test_a_channel_that_names_actions_does_not_name_a_masked_one(run: Run) -> None:
+    approval = world.pending(run)
+    event = Event.objects.get(name="approval.requested")
+    notice = Notice(channel=Channel(), event_id=event.pk, topic="asked", object_id=str(approval.pk))
+    message = message_of(notice, approval, with_title=True)
+    assert "globex" not in message.body
+    assert str(approval.pk) in message.body
+
+
+def run_spans(run: Run) -> list[str]:
+    return list(Span.objects.filter(run_id=run.pk).values_list("pk", flat=True))
