@@ -76,7 +76,7 @@ def test_an_edit_is_checked_like_the_agents_own_wording(
     expect(preview).to_contain_text("Not yet as it can run")
     assert not answer.done()
     page.get_by_label("amount").fill("60")
-    expect(preview).to_contain_text(f"Pay 60.0 to {account}")
+    expect(preview).to_contain_text(f"Pay 60 to {account}")
     page.get_by_label("I have checked what will happen").check()
     page.get_by_role("button", name="Approve with these changes").click()
     expect(page.locator("#notice")).to_contain_text("Approved with changes")

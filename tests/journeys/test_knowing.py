@@ -1,5 +1,6 @@
 """What people are shown can't be forged, several are decided at once, and a call in doubt is settled."""
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -54,6 +55,36 @@ def ask_hostile(installation: Installation, text: str) -> str:
     return str(asked["id"])
 
 
+# The share of pixels that clearly differ between two pictures; 1 where they differ in size by more than a pixel.
+DIFFERENCE = """async pictures => {
+    const [one, other] = await Promise.all(pictures.map(async text => {
+        const bytes = Uint8Array.from(atob(text), char => char.charCodeAt(0));
+        const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+        const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
+        canvas.drawImage(image, 0, 0);
+        return canvas.getImageData(0, 0, image.width, image.height);
+    }));
+    if (Math.abs(one.height - other.height) > 1 || one.width !== other.width) return 1;
+    let unlike = 0;
+    const length = Math.min(one.data.length, other.data.length);
+    for (let at = 0; at < length; at += 4) {
+        const apart = [0, 1, 2].map(part => Math.abs(one.data[at + part] - other.data[at + part]));
+        if (Math.max(...apart) > 64) unlike++;
+    }
+    return unlike / (length / 4);
+}"""
+# A button that has just appeared is drawn pale for a moment.
+WAKE = "document.querySelectorAll('#decide [aria-disabled]').forEach(each => each.removeAttribute('aria-disabled'))"
+BLURRED = 0.02  # of the pixels differ where letters stand on other fractions of a pixel
+
+
+def drawn(page: Page) -> str:
+    """A picture of where the decision is made: nothing of a text may reach there."""
+    expect(page.locator("#decide .btn:enabled").first).to_be_visible()
+    page.evaluate(WAKE)
+    return base64.b64encode(page.locator("#decide").screenshot(animations="disabled")).decode()
+
+
 @pytest.mark.req("OPS-4", "APR-2")
 def test_no_text_of_an_agent_can_forge_a_card(installation: Installation, open_as: OpenAs) -> None:
     plain = ask_hostile(installation, "We owe it.")
@@ -61,6 +92,7 @@ def test_no_text_of_an_agent_can_forge_a_card(installation: Installation, open_a
     card = page.evaluate(ELEMENTS, "#card")
     row = page.evaluate(ELEMENTS, f"#row-{plain}")
     assert len(card) > 60
+    buttons = drawn(page)
     wrong: dict[str, Any] = {}
     for name, text in HOSTILE:
         asked = ask_hostile(installation, text)
@@ -69,6 +101,7 @@ def test_no_text_of_an_agent_can_forge_a_card(installation: Installation, open_a
             "elements": page.evaluate(ELEMENTS, "#card") != card,
             "row": page.locator(f"#row-{asked}").count() and page.evaluate(ELEMENTS, f"#row-{asked}") != row,
             "foreign": page.evaluate(FOREIGN),
+            "drawn over": page.evaluate(DIFFERENCE, [buttons, drawn(page)]) > BLURRED,
             "unseen": sorted({f"U+{ord(each):04X}" for each in page.evaluate(TEXT) if each in UNSEEN}),
             "title": "owned" in page.title() and "owned" not in text,
             "wide": page.evaluate("document.documentElement.scrollWidth > innerWidth"),

@@ -115,7 +115,7 @@ def test_of_twenty_who_decide_a_hundred_requests_one_decides_each(monkeypatch: p
             (pk, f"user:{name}", f"approval.{status}") for pk, (name, status) in won.items()
         )
         winners |= {name for name, _ in won.values()}
-        if number % 50 == 0:
+        if number % 20 == 0:
             sys.stdout.write(
                 f"{number} rounds, {time.monotonic() - begun:.0f} s, {unsealed_count()} unsealed\n"
             )
