@@ -16,6 +16,7 @@ from pgvector.django import CosineDistance
 
 from agents.config import Endpoint
 from agents.likeness import Difference, differences, is_alike, words_of
+from agents.masking import hide_in_requests, masks_of
 from agents.memory import lexical
 from agents.memory.embeddings import Vector, embed, embedded_by
 from agents.models import Agent, Precedent, ToolCall
@@ -41,6 +42,7 @@ class Told:
     decision: Decision
     outcome: str  # how its call ended; empty where that is not known here
     differences: list[Difference]  # between then and now
+    masked: bool  # by a rule, then or now: then no difference is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,20 @@ def precedents_of(approval: Approval, *, actor: Actor) -> Precedents:
     alike = [row.approval for row in found if is_alike(first, wordings[row.approval_id])]
     approved = [each for each in alike if each.decision.verdict != "reject"]
     shown = _choice(alike)
+    hide_in_requests(shown, actor)
     calls = [each.call_id for each in shown if each.call_id]
     outcomes = dict(ToolCall.objects.filter(pk__in=calls).values_list("approval_id", "status"))
     return Precedents(
         shown=[
-            Told(each, each.decision, outcomes.get(each.pk, ""), differences(first, wordings[each.pk]))
+            Told(
+                each,
+                each.decision,
+                outcomes.get(each.pk, ""),
+                [] if masked else differences(first, wordings[each.pk]),
+                masked,
+            )
             for each in shown
+            for masked in (bool(masks_of(each) or masks_of(approval)),)
         ],
         count=len(alike),
         approved=len(approved),

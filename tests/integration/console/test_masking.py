@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from agents import precedents
 from agents.models import Run, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
@@ -141,6 +142,20 @@ def test_a_mask_that_is_added_later_masks_what_was_asked_before() -> None:
     assert "globex" in ana.get(path).content.decode()
     world.publish_agent(policy=MASKS)
     assert "globex" not in ana.get(path).content.decode()
+
+
+def test_a_call_like_it_shows_no_masked_value_either(run: Run) -> None:
+    before, ana, ada = world.pending(run), browser("ana", "operator"), browser("ada", "admin")
+    assert approve(ana, before).status_code == 200
+    precedents.keep(before.pk)
+    with using(Scripted([call("pay", account="acme", amount=75)])):
+        path = f"/inbox/{world.pending(world.carry_on(world.start(input='Pay.'))).pk}"
+    seen, whole = (client.get(path).content.decode() for client in (ana, ada))
+    assert "1 of 1 like this was approved" in seen
+    assert "With the same arguments" not in seen
+    assert "globex" not in seen
+    assert "acme" not in seen
+    assert "globex" in whole
 
 
 def test_a_channel_that_names_actions_does_not_name_a_masked_one(run: Run) -> None:
