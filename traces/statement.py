@@ -239,11 +239,7 @@ def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> l
 
     For the few statements that every stretch of work begins with: the server prepares them, and nothing is compiled.
     """
-    layout = _layout(model)
-    database = connections[DEFAULT_DB_ALIAS]
-    with database.wrap_database_errors, _cursor(database) as cursor:
-        cursor.execute(sql, params, prepare=True)
-        rows = cursor.fetchall()
+    layout, rows = _layout(model), ask(sql, *params)
     names = [column.attribute for column in layout.all_columns]
     documents = [number for number, column in enumerate(layout.all_columns) if column.cast == "jsonb"]
     found = []
@@ -257,6 +253,14 @@ def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> l
             setattr(instance, name, value)
         found.append(instance)
     return found
+
+
+def ask(sql: str, *params: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement that is asked often: the server prepares it, and nothing is compiled."""
+    database = connections[DEFAULT_DB_ALIAS]
+    with database.wrap_database_errors, _cursor(database) as cursor:
+        cursor.execute(sql, params, prepare=True)
+        return cursor.fetchall()
 
 
 @cache

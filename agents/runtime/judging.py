@@ -24,6 +24,7 @@ from approvals.exceptions import Invalid
 from approvals.models import Approval
 from approvals.places import in_a_phrase
 from approvals.policy import Outcome, Verdict
+from approvals.standing import word_on
 from traces.recorder import record
 
 MAX_CALLS = 64  # in one turn
@@ -165,11 +166,16 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         case Outcome.DENY:
             return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
         case Outcome.REQUIRE:
-            denial = standing_denial(agent=stretch.agent, digest=digest, now=timezone.now())
+            word = word_on(agent=stretch.agent, tool=tool.name, digest=digest)
+            denial = (
+                standing_denial(agent=stretch.agent, digest=digest, now=timezone.now())
+                if word.denied
+                else None
+            )
             if denial is not None and not call.step.payload.get("undoes"):  # which a person asks for, anew
                 return Judgement(CallStatus.REFUSED, _not_again(denial), digest, rule)
             call.tainted = tainted
-            if grant := take(stretch, call, tool, verdict, digest):
+            if word.granted and (grant := take(stretch, call, tool, verdict, digest)):
                 return Judgement(CallStatus.APPROVED, digest=digest, rule=f"{in_a_phrase(grant)} ({rule})")
             shown = prepare(stretch, call, tool, verdict)
             return Judgement(CallStatus.PENDING_APPROVAL, "", digest, rule, verdict, shown)
