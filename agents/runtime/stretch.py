@@ -33,6 +33,7 @@ from approvals.halts import require_running, stopped_tools
 from approvals.models import Approval, Decision, Kind
 from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus
+from traces.recorder import Recorded
 from traces.statement import columns_of, fetch, read
 
 MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
@@ -66,7 +67,7 @@ class Stretch:
     stopped_tools: frozenset[str] = frozenset()  # by an emergency stop of theirs
     broken: str = ""  # why the run can't go on at all
     # By role, instructions and tools: the span of the latest prompt, and its messages.
-    prompts: dict[Any, tuple[str, tuple[Message, ...]]] = field(default_factory=dict)
+    prompts: dict[Any, tuple[Recorded, tuple[Message, ...]]] = field(default_factory=dict)
     lap_from: float = field(default_factory=time.monotonic)
 
     @classmethod
