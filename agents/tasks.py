@@ -17,8 +17,16 @@ from approvals.holds import release_due
 
 @shared_task(name="agents.advance_run", ignore_result=True)
 def advance_run(run_id: str) -> None:
-    """Carry a run over one stretch."""
-    loop.advance(UUID(run_id))
+    """Carry a run over one stretch, where it is not to be woken at once: see `agents.runtime.pickup`."""
+    look_at(UUID(run_id))
+
+
+def look_at(run_id: UUID) -> None:
+    """Carry a run over one stretch; whoever calls this needs no connection afterwards."""
+    try:
+        loop.advance(run_id)
+    finally:
+        give_back_connection()
 
 
 @shared_task(name="agents.sweep", ignore_result=True)

@@ -11,12 +11,19 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Q
 
 from approvals.models import Approval, Kind, Revision, Terms
 from approvals.policy import RANK
+from traces.statement import ask
 
 OPERATOR, ADMIN, SERVICE = "operator", "admin", "service"
+ELECTORATE = """
+SELECT person.id, username, is_superuser, array_remove(array_agg(role.name), NULL)::text[]
+FROM auth_user person LEFT JOIN auth_user_groups membership ON membership.user_id = person.id
+    LEFT JOIN auth_group role ON role.id = membership.group_id AND role.name = ANY ($1)
+WHERE is_active AND (is_superuser OR role.id IS NOT NULL)
+GROUP BY person.id ORDER BY username
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +119,10 @@ def terms_of(approval: Approval) -> Terms:
 
 def electorate() -> list[Voice]:
     """The people who may decide something, by name, each in the highest role."""
-    rows = User.objects.filter(is_active=True).values_list("pk", "username", "is_superuser", "groups__name")
-    roles: dict[tuple[int, str], set[str]] = {}
-    for user, name, superuser, group in rows.filter(
-        Q(groups__name__in=(*RANK, SERVICE)) | Q(is_superuser=True)
-    ):
-        roles.setdefault((user, name), set()).update({group or ""} | ({ADMIN} if superuser else set()))
     return [
-        Voice(user, name, ADMIN if ADMIN in held else OPERATOR)
-        for (user, name), held in sorted(roles.items(), key=lambda item: item[0][1])
-        if held & set(RANK) and SERVICE not in held
+        Voice(user, name, ADMIN if superuser or ADMIN in held else OPERATOR)
+        for user, name, superuser, held in ask(ELECTORATE, [*RANK, SERVICE])
+        if (superuser or not set(RANK).isdisjoint(held)) and SERVICE not in held
     ]
 
 

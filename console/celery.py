@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
@@ -17,6 +17,31 @@ if app.conf.broker_url.startswith("redis"):
     # such messages while the broker goes away ends with an error instead of connecting anew.
     app.conf.broker_transport_options |= {"ack_emulation": False}
 app.autodiscover_tasks(["agents", "console"])
+
+
+class PickUpRuns(bootsteps.StartStopStep):
+    """Beside what comes by messages, a worker picks up runs, as many at a time as it has threads for messages."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Begin, now that the worker is about to be ready."""
+        from agents.runtime.pickup import Pickup
+        from agents.tasks import look_at
+
+        self.pickup = Pickup(look_at, threads=worker.concurrency)
+        self.pickup.start()
+
+    def stop(self, worker: Any) -> None:
+        """Bring what was picked up to its next wait."""
+        self.pickup.stop()
+
+    def terminate(self, worker: Any) -> None:
+        """Leave it: others will go on."""
+        self.pickup.stop(wait=False)
+
+
+app.steps["worker"].add(PickUpRuns)
 
 
 @worker_init.connect

@@ -18,6 +18,9 @@ from traces.statement import Change
 
 PREVIEW_CHARS = 300
 CONTINUES = "continues"  # in a span's input: the span whose input comes first, with its messages before these
+ANSWERED = (
+    "answered"  # beside it: what that span brought as output comes in between, as a message of the assistant
+)
 
 Listener = Callable[[Event], None]
 _listeners: list[tuple[str, Listener]] = []
@@ -133,6 +136,14 @@ def write_spans(recorded: Sequence[Recorded]) -> None:
     if _page.get() is None:
         Span.objects.bulk_create(collected.spans)
         SpanBody.objects.bulk_create(collected.bodies)
+
+
+def answer_as_message(output: Any) -> dict[str, Any] | None:
+    """What a span of a model brought, as it stands in the prompts after it; None where it brought no answer."""
+    if not isinstance(output, dict) or "text" not in output:
+        return None
+    calls = {"tool_calls": output["tool_calls"]} if output.get("tool_calls") else {}
+    return {"role": "assistant", "text": output["text"], **calls}
 
 
 def keep(*rows: Model) -> None:

@@ -234,20 +234,12 @@ def read(model: type[M], where: str, *params: Any) -> list[M]:
     return fetch(model, f"SELECT {columns_of(model)} FROM {model._meta.db_table} WHERE {where}", *params)
 
 
-def rows_of(sql: str, *params: Any) -> list[tuple[Any, ...]]:
-    """The rows that a statement returns, as they come: SQL with $1, $2 ... for `params`."""
-    database = connections[DEFAULT_DB_ALIAS]
-    with database.wrap_database_errors, _cursor(database) as cursor:
-        return cursor.execute(sql, params, prepare=True).fetchall()
-
-
 def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> list[M]:
     """The rows that a statement returns, which names `columns_of(model)` and then what `also` calls further attributes.
 
     For the few statements that every stretch of work begins with: the server prepares them, and nothing is compiled.
     """
-    layout = _layout(model)
-    rows = rows_of(sql, *params)
+    layout, rows = _layout(model), ask(sql, *params)
     names = [column.attribute for column in layout.all_columns]
     documents = [number for number, column in enumerate(layout.all_columns) if column.cast == "jsonb"]
     found = []
@@ -261,6 +253,14 @@ def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> l
             setattr(instance, name, value)
         found.append(instance)
     return found
+
+
+def ask(sql: str, *params: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement that is asked often: the server prepares it, and nothing is compiled."""
+    database = connections[DEFAULT_DB_ALIAS]
+    with database.wrap_database_errors, _cursor(database) as cursor:
+        cursor.execute(sql, params, prepare=True)
+        return cursor.fetchall()
 
 
 @cache

@@ -68,6 +68,7 @@ class Run(models.Model):
 
     # Not stored: what the holder of the lease was told with its last write.
     halted = False  # an emergency stop stands
+    spoken_to = False  # it was sent messages that it has not taken in
     live_version_id: int | None = None  # of the agent
     unwritten: Any = None  # what is to be written with what comes next, see `agents.runtime.journal`
 

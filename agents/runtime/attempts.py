@@ -20,7 +20,7 @@ from agents.runtime.drafts import Draft
 from agents.runtime.journal import give_back_connection, write
 from agents.runtime.stretch import Stretch
 from traces.models import SpanStatus
-from traces.recorder import CONTINUES, Recorded, record
+from traces.recorder import ANSWERED, CONTINUES, Recorded, answer_as_message, record
 
 MAX_TOKENS = 100_000_000  # that one call can have used
 SLACK = 0.1  # s by which a client may give up early
@@ -165,17 +165,25 @@ def _begun(stretch: Stretch, endpoint: Endpoint, request: ModelRequest, role: st
         model=endpoint.model,
         attributes=attributes,
     )
-    return Recorded(span=span, input=_asked(stretch, request, role, span.pk))
+    recorded = Recorded(span=span)
+    recorded.input = _asked(stretch, request, role, recorded)
+    return recorded
 
 
-def _asked(stretch: Stretch, request: ModelRequest, role: str, span_id: str) -> dict[str, Any]:
-    """The prompt as it is traced: what an earlier one of this stretch began with is there, and only named here."""
+def _asked(stretch: Stretch, request: ModelRequest, role: str, recorded: Recorded) -> dict[str, Any]:
+    """The prompt as it is traced: what an earlier one of this stretch began with is there, and only named here.
+
+    So is what that one was answered, where it comes next.
+    """
     key = (role, request.system, tuple(tool.name for tool in request.tools))
     before = stretch.prompts.get(key)
-    stretch.prompts[key] = (span_id, request.messages)
+    stretch.prompts[key] = (recorded, request.messages)
     if before is not None and request.messages[: len(before[1])] == before[1]:
-        added = request.messages[len(before[1]) :]
-        return {CONTINUES: before[0], "messages": [_message(message) for message in added]}
+        added = [_message(message) for message in request.messages[len(before[1]) :]]
+        continued: dict[str, Any] = {CONTINUES: before[0].span.pk}
+        if added and added[0] == answer_as_message(before[0].output):
+            continued[ANSWERED], added = True, added[1:]
+        return continued | {"messages": added}
     return {
         "system_instructions": request.system,
         "messages": [_message(message) for message in request.messages],

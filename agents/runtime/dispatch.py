@@ -6,7 +6,10 @@ from uuid import UUID
 import structlog
 from django.utils import timezone
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
+from agents.runtime.pickup import DUE
+from agents.valkey import valkey
 from traces.models import Event
 
 log = structlog.get_logger(__name__)
@@ -33,8 +36,11 @@ def wake(run_id: UUID, *, delay: float = 0) -> None:
     from agents.tasks import advance_run  # the task module imports the loop, which imports this one
 
     try:
-        advance_run.apply_async((str(run_id),), countdown=delay, retry=False)
-    except OperationalError as error:
+        if delay > 0:
+            advance_run.apply_async((str(run_id),), countdown=delay, retry=False)
+        else:
+            valkey().rpush(DUE, str(run_id))
+    except (OperationalError, RedisError) as error:
         log.warning("wake.lost", run=str(run_id), error=str(error))
 
 

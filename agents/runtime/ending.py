@@ -15,7 +15,7 @@ from agents.runtime.decide import Finish, Wait
 from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.dispatch import wake
 from agents.runtime.granted import free_place
-from agents.runtime.journal import Seen, entry, is_unwritten, move_call
+from agents.runtime.journal import NOTHING_SAID, Seen, entry, is_unwritten, move_call
 from agents.runtime.requesting import ask_question, flooding
 from agents.runtime.stretch import Stretch
 from agents.runtime.verifying import is_kept_back, span_of
@@ -27,6 +27,7 @@ from traces.models import SpanStatus
 from traces.recorder import end_span, record, write_spans
 from traces.statement import Condition
 
+HEARING = "react"  # the pattern that hears what it is told after an answer
 FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
 STOPPED_SECONDS = 15  # until a run looks again whether its tool is still stopped
 SOON = 10  # s; a worker keeps the message of a retry for so long, later ones are found by the sweeper
@@ -167,7 +168,10 @@ def retry_calls(stretch: Stretch) -> None:
 
 
 def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) -> None:
-    """End the run, with what it accomplished so far; whatever it still asked is cancelled."""
+    """End the run, with what it accomplished so far; whatever it still asked is cancelled.
+
+    Raises Changed where it was told something meanwhile that it can still hear.
+    """
     run, now = stretch.run, timezone.now()
     texts = [step.payload["text"] for step in stretch.steps if step.kind == StepKind.MODEL]
     observations = [step.payload for step in stretch.steps if step.kind == StepKind.OBSERVE]
@@ -180,11 +184,13 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
     kept = remembering.to_keep(stretch, action, output=output, summary=action.summary or told, now=now)
     # Then nothing is asked, either.
     alone = action.status == RunStatus.COMPLETED and not open_calls and not kept
+    hears = not failed and action.status == RunStatus.COMPLETED and stretch.config.pattern == HEARING
     with entry(
         run,
         "finish",
         now=now,
         alone=alone,
+        conditions=[Condition(NOTHING_SAID)] if alone and hears else (),
         status=action.status,
         reason=action.reason,
         output=output,
@@ -195,7 +201,9 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
         work_ms=_worked(stretch, failed),
         **FREE,
         **(failed.usage if failed else {}),
-    ):
+    ) as seen:
+        if hears and not alone and seen.spoken_to:
+            raise Changed
         for call in open_calls:
             free_place(call, now)
             result = {"type": "cancelled", "message": "The run ended before this call ran."}

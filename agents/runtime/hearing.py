@@ -14,11 +14,14 @@ SOURCE = "message"  # of taint
 def take_messages(stretch: Stretch) -> bool:
     """Add a step for each message that the run was sent, in order; what outsiders wrote taints it.
 
-    Returns whether there were any.
+    Returns whether there were any. What is sent from now on, the next write tells.
     """
     run = stretch.run
+    if not run.spoken_to:
+        return False
     said = read(Message, "run_id = $1 AND taken_at IS NULL ORDER BY said_at, id", run.pk)
     if not said:
+        run.spoken_to = False
         return False
     now, sources = timezone.now(), list(run.taint_sources)
     if SOURCE not in sources and not all(message.trusted for message in said):
@@ -29,4 +32,5 @@ def take_messages(stretch: Stretch) -> bool:
             payload = {"text": message.text, "by": message.said_by, "trusted": message.trusted}
             step = stretch.add_step(StepKind.MESSAGE, payload, now=now)
             record("step.heard", actor=stretch.actor, object_id=str(step.seq), run_id=run.pk)
+    run.spoken_to = False
     return True

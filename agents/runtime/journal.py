@@ -19,6 +19,9 @@ from approvals.halts import STANDING
 from traces.recorder import Page, page
 from traces.statement import Change, Condition, Statement
 
+# Whether the run has taken in all that it was sent.
+NOTHING_SAID = "NOT EXISTS (SELECT 1 FROM agents_message WHERE run_id = agents_run.id AND taken_at IS NULL)"
+
 
 @dataclass(slots=True)
 class Entry:
@@ -64,6 +67,17 @@ class Seen:
     requested: str
     halted: bool
     live_version_id: int | None
+    spoken_to: bool
+
+    @classmethod
+    def by(cls, run: Run) -> "Seen":
+        """As the holder knows it."""
+        return cls(run.requested, run.halted, run.live_version_id, run.spoken_to)
+
+    def tell(self, run: Run) -> None:
+        """Have the holder know it."""
+        run.requested, run.halted = self.requested, self.halted
+        run.live_version_id, run.spoken_to = self.live_version_id, self.spoken_to
 
 
 _open: ContextVar[Entry | None] = ContextVar("entry", default=None)
@@ -96,7 +110,7 @@ def entry(
     changes.setdefault("attempts", 0)  # it got on
     kept = changes.get("status", RunStatus.RUNNING) == RunStatus.RUNNING
     stored = changes | ({"lease_until": lease_end(now)} if kept else {})
-    seen = Seen(run.requested, run.halted, run.live_version_id)
+    seen = Seen.by(run)
     if alone or later:
         written = Entry(changes=stored)
         with _collecting(written, run.unwritten):
@@ -116,18 +130,18 @@ def entry(
             written.recorded.announce()
     for name, value in changes.items():
         setattr(run, name, value)
-    run.requested, run.halted, run.live_version_id = seen.requested, seen.halted, seen.live_version_id
+    seen.tell(run)
 
 
 def write(run: Run) -> None:
     """Write what was left for later: to be called before anything acts on it. Raises LeaseLost."""
     if (left := run.unwritten) is None:
         return
-    seen = Seen(run.requested, run.halted, run.live_version_id)
+    seen = Seen.by(run)
     run.unwritten = None
     _hold(run, left, seen, label="what was left")
     left.recorded.announce()
-    run.requested, run.halted, run.live_version_id = seen.requested, seen.halted, seen.live_version_id
+    seen.tell(run)
 
 
 def _write(run: Run, written: Entry, seen: Seen, *, label: str, conditions: Sequence[Condition]) -> None:
@@ -162,7 +176,7 @@ def _hold(run: Run, written: Entry, seen: Seen, *, label: str, conditions: Seque
         if statement.conditions and ours.exists():
             raise Changed
         raise LeaseLost(f"{run} is no longer ours ({label}).")
-    seen.requested, seen.halted, seen.live_version_id = found
+    seen.requested, seen.halted, seen.live_version_id, seen.spoken_to = found
 
 
 def _answers(run: Run) -> list[Condition]:
@@ -171,6 +185,7 @@ def _answers(run: Run) -> list[Condition]:
         Condition("agents_run.requested"),
         Condition(STANDING, (run.version.agent.name,)),
         Condition("(SELECT live_version_id FROM agents_agent WHERE id = %s)", (run.version.agent_id,)),
+        Condition(f"NOT {NOTHING_SAID}"),
     ]
 
 

@@ -23,6 +23,7 @@ from approvals.denials import in_words, standing_denial
 from approvals.exceptions import Invalid
 from approvals.places import in_a_phrase
 from approvals.policy import Outcome, Verdict
+from approvals.standing import word_on
 from traces.recorder import record
 
 MAX_CALLS = 64  # in one turn
@@ -164,11 +165,16 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
         case Outcome.DENY:
             return Judgement(CallStatus.DENIED, f"The policy denies this call: {verdict.rule}", digest, rule)
         case Outcome.REQUIRE | Outcome.MASK:  # which judges nothing: so it would be asked
-            denial = standing_denial(agent=stretch.agent, digest=digest, now=timezone.now())
+            word = word_on(agent=stretch.agent, tool=tool.name, digest=digest)
+            denial = (
+                standing_denial(agent=stretch.agent, digest=digest, now=timezone.now())
+                if word.denied
+                else None
+            )
             if denial is not None and not call.step.payload.get("undoes"):  # which a person asks for, anew
                 return Judgement(CallStatus.REFUSED, in_words(denial), digest, rule)
             call.tainted = tainted
-            if grant := take(stretch, call, tool, verdict, digest):
+            if word.granted and (grant := take(stretch, call, tool, verdict, digest)):
                 return Judgement(CallStatus.APPROVED, digest=digest, rule=f"{in_a_phrase(grant)} ({rule})")
             if not call.step.payload.get("undoes") and (why := flooding(stretch)):
                 return Judgement(CallStatus.REFUSED, why, digest, rule)

@@ -31,7 +31,8 @@ FROM agents_agentversion version JOIN agents_agent agent ON agent.id = version.a
 WHERE agents_run.id = $1 AND version.id = agents_run.version_id AND agents_run.status = ANY ($5)
     AND (lease_until IS NULL OR lease_until < $2) AND (wake_at IS NULL OR wake_at <= $2)
 RETURNING {columns}, agent.live_version_id,
-    EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND approvals_halt.agent IN ('', agent.name))
+    EXISTS (SELECT 1 FROM approvals_halt WHERE lifted_at IS NULL AND approvals_halt.agent IN ('', agent.name)),
+    EXISTS (SELECT 1 FROM agents_message WHERE run_id = $1 AND taken_at IS NULL)
 """
 CLAIMABLE = sorted(CLAIMABLE_RUN)
 
@@ -65,7 +66,7 @@ def claim(run_id: UUID, *, now: datetime) -> Run | None:
 def _claim(run_id: UUID, now: datetime) -> list[Run]:
     sql = CLAIM.format(columns=columns_of(Run))
     params = (run_id, now, owner(), lease_end(now), CLAIMABLE)
-    return fetch(Run, sql, *params, also=("live_version_id", "halted"))
+    return fetch(Run, sql, *params, also=("live_version_id", "halted", "spoken_to"))
 
 
 def hold(run: Run, *, now: datetime) -> None:

@@ -76,8 +76,6 @@ from approvals.exceptions import Halted
 
 log = structlog.get_logger(__name__)
 
-REACT = "react"  # the pattern that hears what it is told after an answer
-
 
 def advance(run_id: UUID) -> None:
     """Carry a run over one stretch: from here to its next wait, or its end. Does nothing if another worker has it."""
@@ -162,7 +160,7 @@ def _perform(stretch: Stretch, action: Action) -> None:
         case Finish():
             if (
                 action.status == RunStatus.COMPLETED
-                and stretch.config.pattern == REACT
+                and stretch.config.pattern == ending.HEARING
                 and hearing.take_messages(stretch)
             ):
                 return  # they came while it gave its answer, and it can still hear them

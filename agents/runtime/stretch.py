@@ -33,12 +33,17 @@ from approvals.halts import require_running, stopped_tools
 from approvals.models import Approval, Decision, Kind
 from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus
-from traces.statement import read
+from traces.recorder import Recorded
+from traces.statement import columns_of, fetch, read
 
 MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
 DOING = (StepKind.MODEL, StepKind.ANSWER)  # after which nothing is asked about a plan any more
 ASIDE = (StepKind.RECALL, StepKind.SUMMARY)  # they change what a model is shown, not what is to be done
 PLANNED = "plan_execute"
+DECISIONS = """
+SELECT {columns}, username FROM approvals_decision JOIN auth_user ON auth_user.id = user_id
+WHERE approval_id = ANY ($1)
+"""
 UNREADABLE = AgentConfig.model_validate(
     {"purpose": "unreadable", "instructions": "unreadable", "models": {"executor": "scripted:unreadable"}}
 )
@@ -62,7 +67,7 @@ class Stretch:
     stopped_tools: frozenset[str] = frozenset()  # by an emergency stop of theirs
     broken: str = ""  # why the run can't go on at all
     # By role, instructions and tools: the span of the latest prompt, and its messages.
-    prompts: dict[Any, tuple[str, tuple[Message, ...]]] = field(default_factory=dict)
+    prompts: dict[Any, tuple[Recorded, tuple[Message, ...]]] = field(default_factory=dict)
     lap_from: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -144,15 +149,12 @@ class Stretch:
         write(self.run)  # what was asked a moment ago is there, too
         self.requests = read(Approval, "run_id = $1 ORDER BY requested_at", self.run.pk)
         request_of = {request.pk: request for request in self.requests}
-        decisions = read(Decision, "approval_id = ANY ($1)", list(request_of))
-        user_of = {
-            user.pk: user for user in read(User, "id = ANY ($1)", [each.user_id for each in decisions])
-        }
         by_people = Approval._meta.get_field("decision")
         for request in self.requests:
             by_people.set_cached_value(request, None)
-        for decision in decisions:
-            decision.user = user_of[decision.user_id]
+        decided = DECISIONS.format(columns=columns_of(Decision))
+        for decision in fetch(Decision, decided, list(request_of), also=("decided_by",)):
+            decision.user = User(pk=decision.user_id, username=vars(decision).pop("decided_by"))
             decision.approval = request_of[decision.approval_id]  # known from both sides
         self.knows_requests = True
 
@@ -160,7 +162,7 @@ class Stretch:
         """Read anew what others may have changed, after a write found that they did."""
         wanted = Run.objects.values_list("requested", "version__agent__live_version").get(pk=self.run.pk)
         self.run.requested, self.run.live_version_id = wanted
-        self.run.halted = True  # or not: the next refresh finds out
+        self.run.halted = self.run.spoken_to = True  # or not: who needs to know finds out
         self.knows_requests = False
 
     @property

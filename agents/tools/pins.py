@@ -16,7 +16,7 @@ from agents.exceptions import BadConfig
 from agents.models import PinnedTool, ToolSource
 from approvals.digest import digest_of
 from traces.recorder import record
-from traces.statement import rows_of
+from traces.statement import ask
 from traces.storable import storable
 
 State = PinnedTool.State
@@ -58,7 +58,7 @@ def pinned(key: str) -> list[PinnedTool]:
 
 def standing(key: str) -> tuple[Standing, ...]:
     """How all tools of the source of this key stand now: asked at every call, so it reads no definition."""
-    return tuple((name, state, digest) for name, state, digest in rows_of(STANDING, key))
+    return tuple((name, state, digest) for name, state, digest in ask(STANDING, key))
 
 
 def standing_of(rows: Iterable[PinnedTool]) -> tuple[Standing, ...]:

@@ -12,7 +12,7 @@ from agents.tools.spec import Tool
 from approvals.access import Actor
 from console.api import rates
 from console.people.tokens import actor_of_token, agent_of, scopes_of, token_row
-from traces.statement import rows_of
+from traces.statement import ask
 
 STATE = "gatehouse.caller"  # where a request's caller stands in its scope
 
@@ -30,7 +30,7 @@ class Caller:
     @property
     def version(self) -> AgentVersion | None:
         """The live version of its agent; None where it has none."""
-        found = rows_of("SELECT live_version_id FROM agents_agent WHERE name = $1", self.agent)
+        found = ask("SELECT live_version_id FROM agents_agent WHERE name = $1", self.agent)
         return version_of(found[0][0]) if found and found[0][0] is not None else None
 
     def tools(self) -> dict[str, Tool]:

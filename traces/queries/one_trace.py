@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from traces.models import Span, SpanBody
 from traces.queries.timeline import Timeline, timeline
 from traces.queries.totals import Totals, totals
-from traces.recorder import CONTINUES
+from traces.recorder import ANSWERED, CONTINUES, answer_as_message
 
 PAGE_SPANS = 500
 MAX_PARTS = 1000  # of one prompt
@@ -110,14 +110,22 @@ def read_span(trace_id: str, span_id: str) -> tuple[Span, Any, Any]:
 
 
 def _whole(input: Any) -> Any:
-    """A prompt of which only the end was stored, with the prompts before which it continues."""
-    parts = [input]
-    while isinstance(parts[-1], dict) and (before := parts[-1].get(CONTINUES)) and len(parts) < MAX_PARTS:
-        parts.append(SpanBody.objects.filter(pk=before).values_list("input", flat=True).first())
-    first = parts.pop()
+    """A prompt of which only the end was stored, with the prompts and answers before which it continues."""
+    parts: list[tuple[Any, Any]] = [(input, None)]  # input and output, latest first
+    while (
+        isinstance(parts[-1][0], dict) and (before := parts[-1][0].get(CONTINUES)) and len(parts) < MAX_PARTS
+    ):
+        earlier = SpanBody.objects.filter(pk=before).values_list("input", "output").first()
+        parts.append(earlier or (None, None))
+    first, answer = parts.pop()
     if not parts or not isinstance(first, dict):
         return input
-    messages = [message for part in (first, *reversed(parts)) for message in part.get("messages", ())]
+    messages = list(first.get("messages", ()))
+    for part, output in reversed(parts):
+        if part.get(ANSWERED) and (said := answer_as_message(answer)):
+            messages.append(said)
+        messages.extend(part.get("messages", ()))
+        answer = output
     return first | {"messages": messages}
 
 

@@ -192,9 +192,8 @@ def test_a_message_that_comes_during_the_last_answer_is_heard(play: Play) -> Non
     assert Run.objects.count() == 1
 
 
-def test_a_message_that_comes_as_the_run_ends_gets_a_run_of_its_own(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def say_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a message come after the run last looked for one, right before it ends."""
     finish = ending.finish
 
     def late(*arguments: Any) -> None:
@@ -203,10 +202,27 @@ def test_a_message_that_comes_as_the_run_ends_gets_a_run_of_its_own(
         finish(*arguments)
 
     monkeypatch.setattr(ending, "finish", late)
-    play([say("Done."), say("Done.")])
+
+
+def test_a_message_that_comes_right_before_the_end_is_heard(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_at_the_end(monkeypatch)
+    play([say("Done."), say("That too.")])
     world.publish_agent(conversations={"busy": "take_in"})
+    run = world.carry_on(tell("Do it.", subject={"customer": "c1"}))
+    assert (run.status, run.output, run.turns) == ("completed", "That too.", 2)
+    assert Run.objects.count() == 1
+
+
+def test_a_message_that_comes_as_the_run_ends_by_a_limit_gets_a_run_of_its_own(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_at_the_end(monkeypatch)
+    play([together(say("I look."), call("get_balance", account="acme")), say("Done.")])
+    world.publish_agent(conversations={"busy": "take_in"}, limits={"turns": 1})
     first = world.carry_on(tell("Do it.", subject={"customer": "c1"}))
-    assert first.status == "completed"
+    assert first.status == "limit_exceeded"
     second = Run.objects.exclude(pk=first.pk).get()
     assert (second.input, second.session_id, second.subject) == (
         "One more thing.",

@@ -22,6 +22,7 @@ from tests import tools, world
 from tests.history import rewritable
 from tests.integration.agents.conftest import Play
 from traces.models import Event, Span, SpanBody
+from traces.queries.one_trace import read_span
 from traces.recorder import CONTINUES
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -426,6 +427,11 @@ def test_the_cache_is_written_with_the_first_turn_and_read_with_the_next(
     assert run.cache_read_tokens == second.cache_read_tokens
     body: Any = SpanBody.objects.get(span=second).input
     assert body[CONTINUES] == first.pk, "all that was sent before is sent again first, word by word"
+    _, before, answer = read_span(run.trace_id, first.pk)
+    _, whole, _ = read_span(run.trace_id, second.pk)
+    said = {"role": "assistant", "text": answer["text"], "tool_calls": answer["tool_calls"]}
+    assert [message["role"] for message in body["messages"]] == ["tool"]
+    assert whole["messages"] == [*before["messages"], said, *body["messages"]]
     assert tools.effects() == []
 
 
