@@ -1,6 +1,6 @@
 """Picking up the runs that are to be looked at: a worker takes their ids from a list in Valkey, as it has threads free.
 
-A Celery message for each stretch cost more than half of what the stretch itself did. Nothing hangs on the list: an id
+A Celery message for each stretch goes through much code for three words. Nothing hangs on the list: an id
 that is lost costs time, never work, as the sweeper finds its run.
 """
 
