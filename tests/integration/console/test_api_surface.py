@@ -1,5 +1,6 @@
 """What holds for the whole API: who gets in, what every error looks like, what is documented."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.integration.console.callers import Caller
 
 pytestmark = pytest.mark.django_db
 ANY = "01900000-0000-7000-8000-000000000000"
+KNOWN = {"trace_id": "0" * 32, "name": "teller"}
 
 
 def operations() -> list[tuple[str, str]]:
@@ -22,9 +24,7 @@ def operations() -> list[tuple[str, str]]:
     return [
         (
             method,
-            path.format(
-                run_id=ANY, approval_id=ANY, memory_id=ANY, delivery_id=ANY, trace_id="0" * 32, name="teller"
-            ),
+            re.sub(r"\{(\w+)\}", lambda match: KNOWN.get(match[1], ANY), path),
         )
         for path, methods in api.get_openapi_schema()["paths"].items()
         for method in methods
@@ -38,7 +38,10 @@ def test_the_api_has_what_programs_rely_on() -> None:
         ("post", f"/api/v1/runs/{ANY}/cancel"), ("post", f"/api/v1/runs/{ANY}/pause"),
         ("post", f"/api/v1/runs/{ANY}/resume"), ("post", f"/api/v1/runs/{ANY}/plan"), ("post", "/api/v1/approvals"), ("get", "/api/v1/approvals"),
         ("get", f"/api/v1/approvals/{ANY}"), ("post", f"/api/v1/approvals/{ANY}/decision"), ("post", "/api/v1/approvals/bulk-decision"),
-        ("post", f"/api/v1/approvals/{ANY}/withdraw"), ("post", "/api/v1/halt"), ("delete", "/api/v1/halt"),
+        ("post", f"/api/v1/approvals/{ANY}/withdraw"), ("post", f"/api/v1/approvals/{ANY}/reopen"),
+        ("post", "/api/v1/batches"), ("post", "/api/v1/batches/upload"), ("get", "/api/v1/batches"), ("get", f"/api/v1/batches/{ANY}"), ("get", f"/api/v1/batches/{ANY}/results"),
+        ("post", f"/api/v1/batches/{ANY}/pause"), ("post", f"/api/v1/batches/{ANY}/resume"), ("post", f"/api/v1/batches/{ANY}/cancel"),
+        ("post", "/api/v1/halt"), ("delete", "/api/v1/halt"),
         ("get", "/api/v1/traces"), ("get", f"/api/v1/traces/{'0' * 32}"), ("get", "/api/v1/agents"),
         ("get", "/api/v1/agents/teller"), ("get", "/api/v1/breakers"),
         ("post", f"/api/v1/runs/{ANY}/guidance"), ("put", "/api/v1/agents/teller"), ("get", "/api/v1/alerts"),
