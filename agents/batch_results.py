@@ -5,9 +5,12 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+from agents.masking import hide_in_batch
 from agents.models import Batch, BatchRow
+from approvals.access import Actor
 
 CHUNK = 500  # rows that are read at a time
 RESULT_COLUMNS = ("run_id", "run_status", "run_output", "run_reason", "run_cost_usd")
@@ -17,24 +20,27 @@ _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?\Z")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def as_csv(batch: Batch) -> Iterator[str]:
-    """The table with what became of each row; no cell of it is a formula to a spreadsheet."""
+def as_csv(batch: Batch, actor: Actor) -> Iterator[str]:
+    """The table with what became of each row, as `actor` may see it; no cell of it is a formula to a spreadsheet."""
     yield "\ufeff" + _written(["line", *batch.columns, *RESULT_COLUMNS])
-    for row in _rows(batch):
+    for row in _rows(batch, actor):
         result = _result(row)
         cells = [row.line, *(row.data.get(name, "") for name in batch.columns)]
         yield _written([*cells, *(result[name] for name in RESULT_COLUMNS)])
 
 
-def as_jsonl(batch: Batch) -> Iterator[str]:
-    """{line, input, run_id, run_status, ...} on each line; `input` is the row."""
-    for row in _rows(batch):
+def as_jsonl(batch: Batch, actor: Actor) -> Iterator[str]:
+    """{line, input, run_id, run_status, ...} on each line; `input` is the row, as `actor` may see it."""
+    for row in _rows(batch, actor):
         told = {"line": row.line, "input": row.data, **_result(row)}
         yield json.dumps(told, ensure_ascii=False) + "\n"
 
 
-def _rows(batch: Batch) -> Iterator[BatchRow]:
-    return batch.rows.select_related("run").order_by("line").iterator(chunk_size=CHUNK)
+def _rows(batch: Batch, actor: Actor) -> Iterator[BatchRow]:
+    rows = batch.rows.select_related("run").order_by("line").iterator(chunk_size=CHUNK)
+    while some := list(islice(rows, CHUNK)):
+        hide_in_batch(some, actor)
+        yield from some
 
 
 def _result(row: BatchRow) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import models
 
 from agents.exceptions import BadConfig
-from agents.models import AgentVersion, Run, Step, ToolCall
+from agents.models import AgentVersion, BatchRow, Run, Step, ToolCall
 from agents.runtime.versions import version_of
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
@@ -127,6 +127,15 @@ def hide_in_runs(runs: Sequence[Run], actor: Actor) -> None:
     for run in runs:
         if run.pk in hidden:
             _scrub(run, hidden[run.pk].scrubber)
+
+
+def hide_in_batch(rows: Sequence[BatchRow], actor: Actor) -> None:
+    """Mask rows of a batch, with their runs."""
+    hidden = hidden_from(actor, [row.run.pk for row in rows if row.run])
+    for row in rows:
+        if row.run and row.run.pk in hidden:
+            _scrub(row, hidden[row.run.pk].scrubber)
+            _scrub(row.run, hidden[row.run.pk].scrubber)
 
 
 def hide_in_spans(spans: Sequence[Span], actor: Actor) -> dict[UUID, Hidden]:

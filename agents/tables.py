@@ -15,6 +15,7 @@ from traces.storable import storable
 MAX_ROWS = 50_000
 MAX_BYTES = 50 * 1024 * 1024
 MAX_COLUMNS = 200
+MAX_DEPTH = 50  # of a value, as in bodies of the API
 MAX_TOLD = 50  # mistakes
 INPUT, SUBJECT = "input", "subject"  # columns with a meaning of their own
 
@@ -161,10 +162,19 @@ def _within(lines: Iterator[Line], wrong: list[Mistake]) -> Iterator[Line]:
         if count > MAX_ROWS:
             wrong.append(_wrong(line.number, f"a batch takes at most {MAX_ROWS:,} rows: split the table"))
             return
-        if storable(line.data) != line.data:
+        if _is_deeper(line.data, MAX_DEPTH):
+            wrong.append(_wrong(line.number, f"a value is nested more than {MAX_DEPTH} deep"))
+        elif storable(line.data) != line.data:
             wrong.append(_wrong(line.number, "a value holds NUL, half a character, or a number that is none"))
         else:
             yield line
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
 def _table(lines: list[Line], wrong: list[Mistake]) -> Table:

@@ -33,6 +33,10 @@ class Caller:
         found = ask("SELECT live_version_id FROM agents_agent WHERE name = $1", self.agent)
         return version_of(found[0][0]) if found and found[0][0] is not None else None
 
+    def may_look_at(self, owner_id: int | None) -> bool:
+        """Whether it may see what this user began: its own, and what others did by the scope for looking."""
+        return "read" in self.scopes or owner_id == self.actor.user.pk
+
     def tools(self) -> dict[str, Tool]:
         """The tools that it may call, by name. One that its server changed is not among them."""
         version = self.version

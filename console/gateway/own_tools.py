@@ -13,14 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agents import actions
 from agents.direct import call_of
-from agents.exceptions import AgentError
+from agents.exceptions import AgentError, MissingRun
+from agents.masking import hide_in_requests
 from agents.models import Run, ToolCall
 from agents.queries import get_run as find_run
 from agents.questions import require_budget
 from agents.states import FINAL_RUN
 from agents.tools.registry import GATEWAY_TOOLS
 from approvals.access import get_approval as find_approval
-from approvals.exceptions import GateError
+from approvals.exceptions import GateError, Missing
 from approvals.models import Approval, Decision
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
@@ -79,7 +80,13 @@ async def get_approval(caller: Caller, ref: ApprovalRef) -> CallToolResult:
     """Where a request stands: pending, approved, denied, expired, withdrawn or cancelled; and what the call came to, where it was one of this gateway's."""
 
     def look() -> Approval:
-        return find_approval(ref.approval_id, actor=caller.actor)
+        found = find_approval(ref.approval_id, actor=caller.actor)
+        if not caller.may_look_at(found.requested_by_id):
+            raise Missing(
+                f"There is no approval {found.pk} that this token may see: it lacks the scope 'read'."
+            )
+        hide_in_requests([found], caller.actor)
+        return found
 
     approval = await in_thread(look)
     if ref.wait and approval.status == ApprovalStatus.PENDING:
@@ -108,7 +115,7 @@ async def start_run(caller: Caller, wanted: RunIn) -> CallToolResult:
 
 async def get_run(caller: Caller, ref: RunRef) -> CallToolResult:
     """Where a run stands: its status, why, its output, and the approvals for which it waits."""
-    run = await in_thread(find_run, ref.run_id, actor=caller.actor)
+    run = await in_thread(_run, caller, ref.run_id)
     if ref.wait and run.status not in WAITING:
         there = Run.objects.filter(pk=run.pk, status__in=WAITING)
         await wait_until(lambda: there.all().exists(), seconds=ref.wait)
@@ -116,9 +123,16 @@ async def get_run(caller: Caller, ref: RunRef) -> CallToolResult:
         return done
 
     def shape() -> dict[str, Any]:
-        return shape_run(find_run(ref.run_id, actor=caller.actor), caller.actor).model_dump(mode="json")
+        return shape_run(_run(caller, ref.run_id), caller.actor).model_dump(mode="json")
 
     return told(await in_thread(shape))
+
+
+def _run(caller: Caller, run_id: UUID) -> Run:
+    found = find_run(run_id, actor=caller.actor)
+    if not caller.may_look_at(found.started_by_id):
+        raise MissingRun(f"There is no run {run_id} that this token may see: it lacks the scope 'read'.")
+    return found
 
 
 class Own(NamedTuple):

@@ -29,6 +29,7 @@ get_approval with its approval_id later. Don't repeat the call: a person may be 
 """.strip()
 
 PAGE = 500  # tools
+CURSOR_DIGITS = 9
 
 
 async def list_tools(
@@ -40,7 +41,8 @@ async def list_tools(
     # A server must not speak in the name of the gateway's own tools.
     others = (_listed(tool) for name, tool in granted.items() if name not in own_tools.NAMES)
     listed = [*own_tools.listed(caller), *others]
-    start = int(params.cursor) if params and params.cursor and params.cursor.isdecimal() else 0
+    cursor = params.cursor if params else None
+    start = int(cursor) if cursor and cursor.isdecimal() and len(cursor) <= CURSOR_DIGITS else 0
     following = str(start + PAGE) if len(listed) > start + PAGE else None
     return ListToolsResult(tools=listed[start : start + PAGE], next_cursor=following)
 

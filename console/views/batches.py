@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from agents import batches as doing
 from agents.batches import CONCURRENCY, MAX_CONCURRENCY, STEERABLE, get_batch, progress_of, visible_batches
 from agents.exceptions import AgentError, BadInput, MissingRun, WrongState
+from agents.masking import hide_in_batch
 from agents.models import Batch, BatchRow, BatchStatus, Run
 from agents.states import FINAL_RUN, RunStatus
 from agents.tables import MAX_BYTES, read_table
@@ -89,7 +90,9 @@ def batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     found = _visible(request, batch_id)
     progress = progress_of(found)
     tone, state = TONES[BatchStatus(found.status)]
-    rows = found.rows.exclude(state="waiting").select_related("run__version__agent").order_by("-line")
+    begun = found.rows.exclude(state="waiting").select_related("run__version__agent").order_by("-line")
+    rows = list(begun[:SHOWN])
+    hide_in_batch(rows, actor_of(request))
     done = progress.failed + sum(count for status, count in progress.by_status.items() if status in FINAL_RUN)
     steerable = may_steer(actor_of(request)) and found.status in STEERABLE
     context = {
@@ -100,7 +103,7 @@ def batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
         "done": done,
         "at_work": found.size - done - progress.waiting,
         "counts": [(RUN_WORDS[RunStatus(status)], count) for status, count in progress.by_status.items()],
-        "rows": [RowLine(row, *_row_state(row.run)) for row in rows[:SHOWN]],
+        "rows": [RowLine(row, *_row_state(row.run)) for row in rows],
         "may_pause": steerable and found.status == BatchStatus.RUNNING,
         "may_resume": steerable and found.status == BatchStatus.PAUSED,
         "may_cancel": steerable,
@@ -173,7 +176,8 @@ def steer(request: HttpRequest, batch_id: UUID, what: str) -> HttpResponse:
 @people_only
 def results(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """What it came to so far, as a file."""
-    return results_of(_visible(request, batch_id), "jsonl" if request.GET.get("format") == "jsonl" else "csv")
+    kind = "jsonl" if request.GET.get("format") == "jsonl" else "csv"
+    return results_of(_visible(request, batch_id), kind, actor_of(request))
 
 
 def _visible(request: HttpRequest, batch_id: UUID) -> Batch:

@@ -63,6 +63,14 @@ def test_a_client_sees_what_it_was_granted_and_the_own_tools(url: str, token: st
     assert listed["pay"].input_schema["required"] == ["account", "amount"]
 
 
+@pytest.mark.parametrize("cursor", ["9" * 5000, "x", "-1"])
+def test_a_cursor_that_is_none_begins_anew(url: str, token: str, cursor: str) -> None:
+    async def look(it: Client) -> set[str]:
+        return {tool.name for tool in (await it.list_tools(cursor=cursor)).tools}
+
+    assert "pay" in using(url, token, look)
+
+
 def test_a_read_runs_at_once_and_leaves_a_trace(url: str, token: str) -> None:
     result = call(url, token, "get_balance", account="acme")
 

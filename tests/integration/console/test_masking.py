@@ -1,5 +1,6 @@
 """A masked argument never reaches the browser, or program, of who may not see it; what runs is the true one."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,12 +8,18 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from agents import precedents
+from agents.batches import advance, create_batch
 from agents.models import Run, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
+from agents.tables import table_of
+from approvals.access import Actor
 from approvals.models import Approval
+from console.gateway import own_tools
+from console.gateway.caller import Caller as GatewayCaller
 from console.notifications.models import Channel, Notice
 from console.notifications.words import message_of
 from tests import tools, world
@@ -109,6 +116,36 @@ def test_no_page_and_no_answer_of_the_api_holds_the_value(run: Run) -> None:
         assert "globex" not in raw.lower()
     assert ana.get(f"/inbox/{approval.pk}/receipt.json").status_code == 403
     assert ToolCall.objects.get(tool="pay").arguments == {"account": "globex", "amount": 77.25}
+
+
+def test_the_results_of_a_batch_hold_no_masked_value_for_who_may_not_see_it() -> None:
+    script = [call("pay", account="globex", amount=77.25), say("globex has its 77.25.")]
+    ana, ada = browser("ana", "operator"), browser("ada", "admin")
+    with using(Scripted(script)):
+        world.publish_agent(policy=[*MASKS, {"then": "allow"}])
+        batch = create_batch(agent="teller", table=table_of([{"to": "globex"}]), task="Pay {to} what we owe.")
+        advance(batch.pk, now=timezone.now())
+        world.carry_on(Run.objects.get(batch_row__batch=batch))
+    for path in ("", "/results", "/results?format=jsonl"):
+        masked = ana.get(f"/batches/{batch.pk}{path}").content.decode()
+        assert "[masked] what we owe" in masked or "[masked] has its" in masked
+        assert "globex" not in masked
+        assert "globex" in ada.get(f"/batches/{batch.pk}{path}").content.decode()
+
+
+def test_the_gateway_masks_what_a_person_looks_at_with_a_token(run: Run) -> None:
+    approval = world.pending(run)
+
+    def told(of: str, *scopes: str) -> str:
+        person = world.person(of, "operator")
+        caller = GatewayCaller(Actor(person, via="token", role="operator"), scopes=frozenset(scopes))
+        return str(asyncio.run(own_tools.call(caller, "get_approval", {"approval_id": str(approval.pk)})))
+
+    assert "Pay" not in told("ana", "mcp")
+    assert "lacks the scope 'read'" in told("ana", "mcp")
+    seen = told("ana", "mcp", "read")
+    assert "[masked]" in seen or "masked by" in seen
+    assert "globex" not in seen
 
 
 def test_who_may_not_see_it_can_t_word_it_or_grant_it(run: Run) -> None:

@@ -55,6 +55,7 @@ def test_lines_are_numbered_as_in_the_file() -> None:
             [([2], "one JSON object"), ([3], "NaN"), ([4], "no JSON")],
         ),
         (b'{"a": "\\ud800"}', "t.jsonl", [([1], "half a character")]),
+        (b'{"a": 1}\n{"a": ' + b"[" * 900 + b"]" * 900 + b"}", "t.jsonl", [([2], "more than 50 deep")]),
     ],
 )
 def test_bad_lines_are_named(content: bytes, name: str, told: list[tuple[list[int], str]]) -> None:
