@@ -4,10 +4,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
+from agents.masking import hidden_from, hide_in_runs
 from agents.models import Batch, BatchRow
+from approvals.access import Actor
 
 CHUNK = 500  # rows that are read at a time
 RESULT_COLUMNS = ("run_id", "run_status", "run_output", "run_reason", "run_cost_usd")
@@ -17,24 +20,38 @@ _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?\Z")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def as_csv(batch: Batch) -> Iterator[str]:
+def as_csv(batch: Batch, actor: Actor) -> Iterator[str]:
     """The table with what became of each row; no cell of it is a formula to a spreadsheet."""
     yield "\ufeff" + _written(["line", *batch.columns, *RESULT_COLUMNS])
-    for row in _rows(batch):
+    for row in _rows(batch, actor):
         result = _result(row)
         cells = [row.line, *(row.data.get(name, "") for name in batch.columns)]
         yield _written([*cells, *(result[name] for name in RESULT_COLUMNS)])
 
 
-def as_jsonl(batch: Batch) -> Iterator[str]:
+def as_jsonl(batch: Batch, actor: Actor) -> Iterator[str]:
     """{line, input, run_id, run_status, ...} on each line; `input` is the row."""
-    for row in _rows(batch):
+    for row in _rows(batch, actor):
         told = {"line": row.line, "input": row.data, **_result(row)}
         yield json.dumps(told, ensure_ascii=False) + "\n"
 
 
-def _rows(batch: Batch) -> Iterator[BatchRow]:
-    return batch.rows.select_related("run").order_by("line").iterator(chunk_size=CHUNK)
+def hide_in_batch(rows: Sequence[BatchRow], actor: Actor) -> None:
+    """Mask what rows and their runs tell, on these objects, which are for showing alone."""
+    hide_in_runs([row.run for row in rows if row.run], actor)
+    hidden = hidden_from(actor, {row.run_id for row in rows if row.run_id})
+    for row in rows:
+        if row.run_id in hidden:
+            scrubber = hidden[row.run_id].scrubber
+            row.data, row.subject = scrubber.value(row.data), scrubber.value(row.subject)
+            row.input, row.error = scrubber.text(row.input), scrubber.text(row.error)
+
+
+def _rows(batch: Batch, actor: Actor) -> Iterator[BatchRow]:
+    rows = batch.rows.select_related("run").order_by("line").iterator(chunk_size=CHUNK)
+    while chunk := list(islice(rows, CHUNK)):
+        hide_in_batch(chunk, actor)
+        yield from chunk
 
 
 def _result(row: BatchRow) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What happened to a request, in order and in words: asked, seen, changed, voted, said, told, decided, executed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from agents.masking import shown_words
 from approvals.models import Approval, Comment
 from console.notifications.models import Notice, NoticeStatus, Way
 from traces.models import Event
@@ -53,7 +54,8 @@ def timeline_of(approval: Approval) -> list[Entry]:
     entries = [_entry(event, comments) for event in _events(approval)]
     told = Notice.objects.filter(object_id=str(approval.pk)).exclude(status=NoticeStatus.DROPPED)
     entries += [_told(notice) for notice in told.select_related("channel__user")]
-    return sorted((entry for entry in entries if entry), key=lambda entry: entry.at)
+    shown = [replace(entry, text=shown_words(approval, entry.text)) for entry in entries if entry]
+    return sorted(shown, key=lambda entry: entry.at)
 
 
 def _events(approval: Approval) -> list[Event]:

@@ -17,6 +17,7 @@ from agents.batch_results import as_csv, as_jsonl
 from agents.batches import get_batch, progress_of, visible_batches
 from agents.models import Batch, BatchStatus
 from agents.tables import Table, read_table, table_of
+from approvals.access import Actor
 from console.api.auth import READ, RUN, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
@@ -92,7 +93,8 @@ def read(request: HttpRequest, batch_id: UUID) -> BatchOut:
 )
 def results(request: HttpRequest, batch_id: UUID, format: Literal["csv", "jsonl"] = "csv") -> HttpResponse:
     """Also while it goes on. In CSV, what a spreadsheet would take for a formula has an apostrophe before it."""
-    return results_of(get_batch(batch_id, actor=actor_of(request)), format)
+    actor = actor_of(request)
+    return results_of(get_batch(batch_id, actor=actor), format, actor)
 
 
 @router.post(
@@ -120,10 +122,10 @@ def cancel(request: HttpRequest, batch_id: UUID) -> BatchOut:
     return _shape(batches.cancel_batch(batch_id, actor=actor_of(request)))
 
 
-def results_of(batch: Batch, format: str) -> HttpResponse:
+def results_of(batch: Batch, format: str, actor: Actor) -> HttpResponse:
     """The results as a file."""
-    lines: Callable[[Batch], Any] = as_csv if format == "csv" else as_jsonl
-    response = HttpResponse("".join(lines(batch)), content_type=TYPES[format])
+    lines: Callable[[Batch, Actor], Any] = as_csv if format == "csv" else as_jsonl
+    response = HttpResponse("".join(lines(batch, actor)), content_type=TYPES[format])
     response["Content-Disposition"] = f'attachment; filename="batch-{batch.pk}.{format}"'
     return response
 

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agents import batches as doing
+from agents.batch_results import hide_in_batch
 from agents.batches import CONCURRENCY, MAX_CONCURRENCY, STEERABLE, get_batch, progress_of, visible_batches
 from agents.exceptions import AgentError, BadInput, MissingRun, WrongState
 from agents.models import Batch, BatchRow, BatchStatus, Run
@@ -90,6 +91,8 @@ def batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     progress = progress_of(found)
     tone, state = TONES[BatchStatus(found.status)]
     rows = found.rows.exclude(state="waiting").select_related("run__version__agent").order_by("-line")
+    shown = list(rows[:SHOWN])
+    hide_in_batch(shown, actor_of(request))
     done = progress.failed + sum(count for status, count in progress.by_status.items() if status in FINAL_RUN)
     steerable = may_steer(actor_of(request)) and found.status in STEERABLE
     context = {
@@ -100,7 +103,7 @@ def batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
         "done": done,
         "at_work": found.size - done - progress.waiting,
         "counts": [(RUN_WORDS[RunStatus(status)], count) for status, count in progress.by_status.items()],
-        "rows": [RowLine(row, *_row_state(row.run)) for row in rows[:SHOWN]],
+        "rows": [RowLine(row, *_row_state(row.run)) for row in shown],
         "may_pause": steerable and found.status == BatchStatus.RUNNING,
         "may_resume": steerable and found.status == BatchStatus.PAUSED,
         "may_cancel": steerable,
@@ -173,7 +176,8 @@ def steer(request: HttpRequest, batch_id: UUID, what: str) -> HttpResponse:
 @people_only
 def results(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """What it came to so far, as a file."""
-    return results_of(_visible(request, batch_id), "jsonl" if request.GET.get("format") == "jsonl" else "csv")
+    kind = "jsonl" if request.GET.get("format") == "jsonl" else "csv"
+    return results_of(_visible(request, batch_id), kind, actor_of(request))
 
 
 def _visible(request: HttpRequest, batch_id: UUID) -> Batch:
