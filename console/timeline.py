@@ -7,6 +7,7 @@ from typing import Any
 
 from agents.masking import shown_words
 from approvals.models import Approval, Comment
+from approvals.unmasking import could_be_planted
 from console.notifications.models import Notice, NoticeStatus, Way
 from traces.models import Event
 
@@ -52,6 +53,13 @@ def timeline_of(approval: Approval) -> list[Entry]:
     """All of it, oldest first."""
     comments = {row.pk: row.text for row in Comment.objects.filter(approval=approval)}
     entries = [_entry(event, comments) for event in _events(approval)]
+    if could_be_planted(approval):  # the log says truly that the system asked, which would tell a test
+        entries = [
+            replace(entry, who=approval.agent)
+            if entry and entry.what == _WORDS["approval.requested"]
+            else entry
+            for entry in entries
+        ]
     told = Notice.objects.filter(object_id=str(approval.pk)).exclude(status=NoticeStatus.DROPPED)
     entries += [_told(notice) for notice in told.select_related("channel__user")]
     shown = [replace(entry, text=shown_words(approval, entry.text)) for entry in entries if entry]
