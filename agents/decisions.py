@@ -47,7 +47,10 @@ def decide(
     now = timezone.now()
     match decision:
         case "approve":
-            if arguments is not None and arguments != get_approval(approval_id, actor=actor).arguments:
+            if arguments is not None:  # who may not see them can't find them out by trying
+                shown = get_approval(approval_id, actor=actor)
+                require_sees_all(shown, actor, to="send them along")
+            if arguments is not None and arguments != shown.arguments:
                 raise Invalid("These are not the arguments that were shown: decide `edit` to change them.")
             return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, now=now)
         case "edit":

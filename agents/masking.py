@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import models
 
 from agents.exceptions import BadConfig
-from agents.models import AgentVersion, BatchRow, Run, Step, ToolCall
+from agents.models import Agent, AgentVersion, BatchRow, Run, Step, ToolCall
 from agents.runtime.versions import version_of
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
@@ -26,6 +26,7 @@ from traces.models import Span
 
 WITHHELD = {"summary": "Withheld: it may show what is masked."}
 _KEPT = "_gatehouse_masks"  # on a request that was masked
+_SCRUBBER = "_gatehouse_scrubber"  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,9 @@ def hide_in_call(call: ToolCall, hidden: Hidden) -> None:
     call.result, call.error = hidden.scrubber.value(call.result), hidden.scrubber.text(call.error)
     if call.approval_id and call.approval is not None:
         _hide_request(call.approval, call.approval, hidden)
+        decision = getattr(call.approval, "decision", None)
+        if decision is not None:
+            _scrub(decision, hidden.scrubber)
         for revision in call.approval.revisions.all():
             revision.arguments = hidden.arguments(revision.arguments, rules)
 
@@ -161,6 +165,22 @@ def shown_arguments(approval: Approval, arguments: Any) -> Any:
     return arguments
 
 
+def shown_words(approval: Approval, said: Any) -> Any:
+    """What people said about the request, or a system of it: as masked as the request itself is."""
+    scrubber: Scrubber | None = getattr(approval, _SCRUBBER, None)
+    return scrubber.value(said) if scrubber else said
+
+
+def masked_names(agent: str, tool: str, actor: Actor) -> frozenset[str]:
+    """The arguments of which something is kept from this person, whatever else a rule asks, as the agent is now."""
+    if actor.roles & {ADMIN, SERVICE}:
+        return frozenset()
+    version = Agent.objects.filter(name=agent).values_list("live_version_id", flat=True).first()
+    rules = _mask_rules(version) if version else ()
+    mine = [rule for rule in rules if rule.tool in ("", tool) and rule.seen_by not in actor.roles]
+    return frozenset(path.partition(".")[0] for rule in mine for path in rule.mask)
+
+
 def require_sees_all(approval: Approval, actor: Actor, *, to: str) -> None:
     """Raise NotAllowed where some of the request's arguments are kept from this person."""
     if approval.run_id is None or approval.requested_by_id == actor.user.pk:
@@ -190,6 +210,7 @@ def _hide_request(row: Approval, whole: Approval, hidden: Hidden) -> None:
         asks = "Find out whether this happened: " if whole.kind == Kind.RECONCILE else ""
         row.title = f"{asks}{hidden.title(whole.tool, true, rules)}"
     setattr(row, _KEPT, rules)
+    setattr(row, _SCRUBBER, hidden.scrubber)
 
 
 def _look(about: dict[UUID, tuple[tuple[Rule, ...], int, str, Any]]) -> dict[UUID, Hidden]:

@@ -16,13 +16,14 @@ from pgvector.django import CosineDistance
 
 from agents.config import Endpoint
 from agents.likeness import Difference, differences, is_alike, words_of
-from agents.masking import hide_in_requests, masks_of
+from agents.masking import hide_in_requests, masks_of, shown_words
 from agents.memory import lexical
 from agents.memory.embeddings import Vector, embed, embedded_by
 from agents.models import Agent, Precedent, ToolCall
 from agents.providers.base import ModelFailure
 from approvals.access import Actor, visible_approvals
 from approvals.models import Approval, Decision, Kind, Revision
+from approvals.unmasking import could_be_planted
 from traces.models import Event
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class Told:
 
     approval: Approval
     decision: Decision
+    reason: str  # of the decision
     outcome: str  # how its call ended; empty where that is not known here
     differences: list[Difference]  # between then and now
     masked: bool  # by a rule, then or now: then no difference is told
@@ -86,6 +88,7 @@ def precedents_of(approval: Approval, *, actor: Actor) -> Precedents:
             Told(
                 each,
                 each.decision,
+                shown_words(each, each.decision.reason),
                 outcomes.get(each.pk, ""),
                 [] if masked else differences(first, wordings[each.pk]),
                 masked,
@@ -152,7 +155,9 @@ def _near(approval: Approval, actor: Actor, vector: Vector | None, by: str) -> Q
     """Decided actions of the same tool, nearest first; where nothing can be compared, the latest first."""
     same = visible_approvals(actor).filter(tool=approval.tool, simulated=approval.simulated)
     # What agents here did, or what the same program asked: tools of other programs only share a name.
-    if approval.run_id is None:
+    if approval.run_id is None and not could_be_planted(
+        approval
+    ):  # a planted test looks like its agent's own
         same = same.filter(run_id=None, requested_by__isnull=False, requested_by=approval.requested_by_id)
     else:
         same = same.filter(run_id__isnull=False)

@@ -74,7 +74,8 @@ def place_of(call_id: UUID) -> GrantUse | None:
 def stands_for(place: GrantUse, verdict: Verdict, *, now: datetime) -> bool:
     """Whether the grant of this place still holds, and is enough for what the policy asks now."""
     grant = place.grant
-    holds = grant.revoked_at is None and grant.expires_at > now and not verdict.step_up
+    one_by_one = verdict.hold or verdict.step_up
+    holds = grant.revoked_at is None and grant.expires_at > now and not one_by_one
     return holds and _is_strong_enough(grant, verdict)
 
 

@@ -55,7 +55,12 @@ def proposals(*, now: datetime) -> list[Proposal]:
     )
     for decision in rows.select_related("approval").order_by("-decided_at")[:MOST]:
         decided[decision.approval.agent, decision.approval.tool].append(decision.approval)
-    found = [proposal_of(asked) for asked in decided.values() if len(asked) >= LEAST]
+    found = [
+        proposal_of(asked)
+        for asked in decided.values()
+        # What is held or takes a second factor is decided one by one: a grant would never be used.
+        if len(asked) >= LEAST and not ((terms := terms_of(asked[0])).hold or terms.step_up)
+    ]
     return sorted((each for each in found if each is not None), key=lambda each: -each.covered)
 
 

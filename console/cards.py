@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from agents.masking import masks_of, shown_arguments
+from agents.masking import masks_of, shown_arguments, shown_words
 from agents.models import Run, ToolCall
 from agents.precedents import NEAREST, Precedents, precedents_of
 from agents.states import CallStatus
@@ -242,12 +242,21 @@ class Card:
 
     @cached_property
     def decision(self) -> Decision | None:
-        return Decision.objects.filter(approval=self.approval).select_related("user").first()
+        row = Decision.objects.filter(approval=self.approval).select_related("user").first()
+        if row is not None:
+            row.reason, row.answer = (
+                shown_words(self.approval, row.reason),
+                shown_words(self.approval, row.answer),
+            )
+        return row
 
     @cached_property
     def reopening(self) -> Reopening | None:
         """Who let it be asked again after it was denied."""
-        return reopening_of(self.approval) if self.approval.status == ApprovalStatus.DENIED else None
+        row = reopening_of(self.approval) if self.approval.status == ApprovalStatus.DENIED else None
+        if row is not None:
+            row.reason = shown_words(self.approval, row.reason)
+        return row
 
     @property
     def shut_until(self) -> datetime:

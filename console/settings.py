@@ -56,6 +56,15 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
+# Django's own would tell nobody of a page that failed, but where DEBUG is on.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"in_use": {"()": "django.utils.log.RequireDebugFalse"}},
+    "handlers": {"log": {"class": "logging.StreamHandler", "filters": ["in_use"], "level": "ERROR"}},
+    "loggers": {"django.request": {"handlers": ["log"]}},
+}
+
 ROOT_URLCONF = "console.urls"
 ASGI_APPLICATION = "console.asgi.application"
 TEMPLATES = [

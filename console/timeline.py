@@ -1,11 +1,13 @@
 """What happened to a request, in order and in words: asked, seen, changed, voted, said, told, decided, executed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from agents.masking import shown_words
 from approvals.models import Approval, Comment
+from approvals.unmasking import could_be_planted
 from console.notifications.models import Notice, NoticeStatus, Way
 from traces.models import Event
 
@@ -51,9 +53,17 @@ def timeline_of(approval: Approval) -> list[Entry]:
     """All of it, oldest first."""
     comments = {row.pk: row.text for row in Comment.objects.filter(approval=approval)}
     entries = [_entry(event, comments) for event in _events(approval)]
+    if could_be_planted(approval):  # the log says truly that the system asked, which would tell a test
+        entries = [
+            replace(entry, who=approval.agent)
+            if entry and entry.what == _WORDS["approval.requested"]
+            else entry
+            for entry in entries
+        ]
     told = Notice.objects.filter(object_id=str(approval.pk)).exclude(status=NoticeStatus.DROPPED)
     entries += [_told(notice) for notice in told.select_related("channel__user")]
-    return sorted((entry for entry in entries if entry), key=lambda entry: entry.at)
+    shown = [replace(entry, text=shown_words(approval, entry.text)) for entry in entries if entry]
+    return sorted(shown, key=lambda entry: entry.at)
 
 
 def _events(approval: Approval) -> list[Event]:

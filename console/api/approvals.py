@@ -14,7 +14,7 @@ from ninja.responses import Status
 
 from agents.bulk import Frozen, decide_each
 from agents.decisions import decide as take_decision
-from agents.masking import hide_in_requests
+from agents.masking import hide_in_requests, shown_words
 from agents.questions import require_budget
 from approvals import actions, denials
 from approvals.access import Actor, get_approval, visible_approvals
@@ -239,8 +239,8 @@ def _shape_decision(approval: Approval) -> DecisionOut | None:
         decision=decision.verdict,
         by=decision.user.get_username(),
         via=decision.via,
-        reason=decision.reason,
-        answer=decision.answer,
+        reason=shown_words(approval, decision.reason),
+        answer=shown_words(approval, decision.answer),
         digest=decision.digest,
         decided_at=decision.decided_at,
     )

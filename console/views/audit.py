@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from kombu.exceptions import OperationalError
 
-from agents.masking import hidden_from, masks_of
+from agents.masking import hidden_from, masked_names, masks_of
 from approvals.access import ADMIN, ANALYST
 from console import audit_words
 from console.audit_words import KINDS, WORK
@@ -110,6 +110,10 @@ def export(request: HttpRequest) -> HttpResponse:
     worded = rows.filter(name="approval.edited").values_list("run_id", flat=True)
     if hidden := hidden_from(actor, {pk for pk in worded if pk}):  # an edit holds the arguments
         rows = rows.exclude(name="approval.edited", run_id__in=hidden)
+    made = rows.filter(name="grant.made").values_list("data__agent", "data__tool").distinct()
+    for agent, tool in made:  # its scope may name what is masked
+        if masked_names(agent, tool, actor):
+            rows = rows.exclude(name="grant.made", data__agent=agent, data__tool=tool)
     seal_due(seconds=5)
     count = rows.count()
     if count > MOST:

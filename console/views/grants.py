@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from agents.masking import masks_of
+from agents.masking import masked_names, masks_of
 from approvals import grants
 from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, NotAllowed
@@ -32,14 +32,14 @@ ENDED_SHOWN = 50
 @people_only
 def page(request: HttpRequest) -> HttpResponse:
     """What is allowed without asking, now and before, and what could be."""
-    now = timezone.now()
+    now, actor = timezone.now(), actor_of(request)
     context = {
-        "live": [_told(grant) for grant in grants.live(now)],
-        "waiting": [_told(grant) for grant in grants.waiting_for_confirmation(now)],
-        "over": [_told(grant) for grant in grants.over(now)[:ENDED_SHOWN]],
-        "proposals": proposals(now=now),
+        "live": [_told(grant, actor) for grant in grants.live(now)],
+        "waiting": [_told(grant, actor) for grant in grants.waiting_for_confirmation(now)],
+        "over": [_told(grant, actor) for grant in grants.over(now)[:ENDED_SHOWN]],
+        "proposals": [each for each in proposals(now=now) if not masked_names(each.agent, each.tool, actor)],
         "times": TIMES,
-        "actor": actor_of(request),
+        "actor": actor,
         "now": now,
     }
     return render_page(request, page="grants/page.html", fragment="grants/_lists.html", context=context)
@@ -77,7 +77,7 @@ def from_card(request: HttpRequest, approval_id: UUID) -> HttpResponse:
         codes: list[tuple[type[GateError], int]] = [(NotAllowed, 403), (AlreadyResolved, 409)]
         status = next((code for kind, code in codes if isinstance(error, kind)), 422)
         return _form(request, actor, visible_or_404(approval_id, actor), problem=str(error), status=status)
-    context = page_context(Place.of(request), approval, chosen=True) | {"made": _told(grant)}
+    context = page_context(Place.of(request), approval, chosen=True) | {"made": _told(grant, actor)}
     return render_page(request, page="inbox/page.html", fragment="inbox/_card.html", context=context)
 
 
@@ -95,7 +95,8 @@ def _form(
 @people_only
 def from_history(request: HttpRequest) -> HttpResponse:
     """Make a grant of a proposal."""
-    form, now = request.POST, timezone.now()
+    form, now, actor = request.POST, timezone.now(), actor_of(request)
+    _require_sees_all(form.get("agent", ""), form.get("tool", ""), actor)
     try:
         offer = propose(
             form.get("agent", ""),
@@ -104,7 +105,7 @@ def from_history(request: HttpRequest) -> HttpResponse:
             seconds=_number(form.get("seconds", ""), "how long"),
             now=now,
         )
-        grant = grants.give(offer, actor=actor_of(request), now=now)
+        grant = grants.give(offer, actor=actor, now=now)
     except GateError as error:
         messages.error(request, str(error))
     else:
@@ -131,6 +132,9 @@ def _change(request: HttpRequest, grant_id: UUID, what: str) -> HttpResponse:
     actor, now = actor_of(request), timezone.now()
     try:
         if what == "confirm":
+            made = Grant.objects.filter(pk=grant_id).first()
+            if made is not None:
+                _require_sees_all(made.agent, made.tool, actor)
             grant = grants.confirm(grant_id, actor=actor, now=now)
             told = "is live." if grant.live_at else "waits for one more."
         else:
@@ -148,10 +152,19 @@ def _change(request: HttpRequest, grant_id: UUID, what: str) -> HttpResponse:
     return redirect("grants")
 
 
-def _told(grant: Grant) -> dict[str, Any]:
+def _require_sees_all(agent: str, tool: str, actor: Actor) -> None:
+    if names := masked_names(agent, tool, actor):
+        raise PermissionDenied(
+            f"Of {tool}, {', '.join(sorted(names))} is masked for you: somebody else must."
+        )
+
+
+def _told(grant: Grant, actor: Actor) -> dict[str, Any]:
+    hidden = masked_names(grant.agent, grant.tool, actor)
+    shown = {name: limit for name, limit in grant.scope.items() if name not in hidden}
     return {
         "row": grant,
-        "scope": in_words(grant.scope),
+        "scope": in_words(shown) + [f"{name} is masked for you" for name in grant.scope if name in hidden],
         "left": grant.uses - grant.used,
         "confirmed": [row.user.get_username() for row in grant.confirmations.all()],
         "missing": grant.approvers - len(grant.confirmations.all()),

@@ -151,7 +151,7 @@ def queue_context(place: Place, current: Approval | None = None) -> dict[str, An
     hide_in_rows(rows, actor)
     return {
         "queue": rows[:SHOWN],
-        "waiting": waiting,
+        "requests_waiting": waiting,
         "matching": count,
         "current": current.pk if current else None,
         "page": page,

@@ -81,7 +81,8 @@ def things(installation: Installation) -> dict[str, str]:
     pending = "SELECT id::text FROM approvals_approval WHERE run_id = %s AND status = 'pending'"
     wait_until(lambda: installation.sql(pending, run) != [], seconds=60)
     asked["refund"] = installation.sql(pending, run)[0][0]
-    return asked | {"run_id": str(run)}
+    batch = installation.post("/batches", {"agent": "support", "rows": [{"input": "Where is O-1042?"}]})
+    return asked | {"run_id": str(run), "batch": str(batch["id"])}
 
 
 def test_no_page_of_the_console_violates_a_rule_of_axe(
@@ -100,12 +101,14 @@ def test_no_page_of_the_console_violates_a_rule_of_axe(
             "run_id": things["run_id"],
             "channel_id": str(link.get_attribute("href")).rpartition("/")[2],
             "name": "support",
+            "batch_id": things["batch"],
+            "what": "none",
             "trace_id": trace,
             "span_id": span,
             "token": "none",
         }
         | dict.fromkeys(("grant_id", "call_id", "attachment_id"), NOBODY)
-        | dict.fromkeys(("duty_id", "delegation_id"), "0")
+        | dict.fromkeys(("duty_id", "delegation_id", "view_id"), "0")
     )
     paths = pages.of_console(values)
     assert len(paths) > 60

@@ -209,3 +209,19 @@ def test_an_admin_plans_them_and_nobody_else(client: Client) -> None:
     event = Event.objects.get(name="canary_plan.added")
     assert event.actor == "user:ada"
     assert "nobody" not in str(event.data)
+
+
+def test_its_card_tells_who_asked_and_what_was_decided_before_as_a_real_one_does(
+    client: Client, plan: CanaryPlan
+) -> None:
+    with using(Scripted([call("pay", account="acme", amount=30_000)])):
+        world.publish_agent()
+        real = world.pending(world.carry_on(world.start()))
+    say(real, "reject", reason="Far too much.")
+    precedents.keep(real.pk)
+    planted = plant(plan, now=timezone.now())
+    client.force_login(world.person("ana", "operator"))
+    card = client.get(f"/inbox/{planted.pk}").content.decode()
+    assert "Far too much." in card
+    happened = " ".join(client.get(f"/inbox/{planted.pk}/timeline").content.decode().split())
+    assert "<strong>teller</strong> asked" in happened

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.test import Client
@@ -17,7 +18,9 @@ from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
 from agents.tables import table_of
 from approvals.access import Actor
+from approvals.grants import Offer, give
 from approvals.models import Approval
+from approvals.proposals import Proposal
 from console.gateway import own_tools
 from console.gateway.caller import Caller as GatewayCaller
 from console.notifications.models import Channel, Notice
@@ -202,6 +205,90 @@ def test_a_channel_that_names_actions_does_not_name_a_masked_one(run: Run) -> No
     message = message_of(notice, approval, with_title=True)
     assert "globex" not in message.body
     assert str(approval.pk) in message.body
+
+
+def test_what_people_say_of_it_shows_no_masked_value(run: Run) -> None:
+    approval = world.pending(run)
+    ana, ada, token = browser("ana", "operator"), browser("ada", "admin"), Caller("ana", "operator")
+    assert ada.post(f"/inbox/{approval.pk}/comment", {"text": "Who is globex?"}).status_code == 302
+    assert approve(ada, approval, decision="reject", reason="No globex, ever.").status_code == 200
+    world.carry_on(run)
+    precedents.keep(approval.pk)
+    with using(Scripted([call("pay", account="acme", amount=75)])):
+        world.publish_agent(policy=MASKS)
+        like = world.pending(world.carry_on(world.start(input="Pay.")))
+    pages = [
+        f"/inbox/{approval.pk}",
+        f"/inbox/{approval.pk}/timeline",
+        f"/inbox/{like.pk}",
+        f"/runs/{run.pk}",
+    ]
+    for path in pages:
+        seen, whole = (client.get(path).content.decode() for client in (ana, ada))
+        assert "No [masked], ever." in seen, path
+        assert "globex" not in seen.lower(), path
+        assert "No globex, ever." in whole, path
+    assert token.get(f"/approvals/{approval.pk}")["decision"]["reason"] == "No [masked], ever."
+
+
+def test_a_masked_value_can_t_be_found_out_by_sending_guesses(run: Run) -> None:
+    approval, program = world.pending(run), Caller("ana", "operator", "decide", "read")
+    for account in ("globex", "acme"):
+        body = {"decision": "approve", "digest": "0" * 64, "arguments": {"account": account, "amount": 77.25}}
+        assert "masked for you" in program.post(f"/approvals/{approval.pk}/decision", body)["detail"]
+
+
+def test_grants_show_and_confirm_no_masked_limit(run: Run) -> None:
+    approval, now = world.pending(run), timezone.now()
+    ana, ada, amir = browser("ana", "operator"), browser("ada", "admin"), browser("amir", "analyst")
+    offer = Offer(
+        agent="teller",
+        tool="pay",
+        tool_digest=approval.tool_digest,
+        scope={"account": {"is": "equal", "value": "globex"}, "amount": {"is": "at_most", "value": 50}},
+        uses=2,
+        seconds=60,
+        approvers=2,
+    )
+    grant = give(offer, actor=Actor(world.person("ada", "admin")), now=now)
+    seen = ana.get("/grants").content.decode()
+    assert "account is masked for you" in seen
+    assert "amount at most 50" in seen
+    assert "globex" not in seen
+    assert "account is globex" in ada.get("/grants").content.decode()
+    assert ana.post(f"/grants/{grant.pk}/confirm").status_code == 403
+    assert "globex" not in amir.get("/audit/export?kind=grants").content.decode()
+    assert "globex" in ada.get("/audit/export?kind=grants").content.decode()
+
+
+def test_history_suggests_no_masked_value(run: Run) -> None:
+    approval = world.pending(run)
+    found = Proposal("teller", "pay", {"account": {"is": "equal", "value": "globex"}}, 12, 12, 0, approval)
+    ana, ada = browser("ana", "operator"), browser("ada", "admin")
+    with mock.patch("console.views.grants.proposals", return_value=[found]):
+        assert "globex" not in ana.get("/grants").content.decode()
+        assert "globex" in ada.get("/grants").content.decode()
+    form = {"agent": "teller", "tool": "pay", "uses": "1", "seconds": "60"}
+    assert ana.post("/grants/propose", form).status_code == 403
+
+
+def test_a_batch_s_results_show_no_masked_value() -> None:
+    with using(Scripted([call("pay", account="globex", amount=5), say("globex has it.")])):
+        world.publish_agent(policy=[*MASKS, {"tool": "pay", "then": "allow"}])
+        rows = [{"input": "Pay globex.", "who": "globex"}]
+        batch = create_batch(
+            agent="teller", table=table_of(rows), task="", trusted=True, actor=world.operator()
+        )
+        advance(batch.pk, now=timezone.now())
+        world.carry_on(Run.objects.get(batch_row__batch=batch))
+    ana, ada = browser("ana", "operator"), browser("ada", "admin")
+    for path in ("", "/results", "/results?format=jsonl"):
+        seen, whole = (client.get(f"/batches/{batch.pk}{path}").content.decode() for client in (ana, ada))
+        assert "[masked]" in seen, path
+        assert "globex" not in seen, path
+        assert "globex" in whole, path
+    told = Caller("ana", "operator")
+    assert "globex" not in told.client.get(f"/api/v1/batches/{batch.pk}/results").content.decode()
 
 
 def run_spans(run: Run) -> list[str]:

@@ -79,9 +79,9 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "bad condition": ("!tainted", "&&", 13, "policy.0.when: the condition"),
     "unknown outcome": (
         "then: require",
-        "then: ask",
+        "then: perhaps",
         15,
-        "policy.1.then: 'ask' is not known; known: allow, require, deny.",
+        "policy.1.then: 'perhaps' is not known; known: allow, require, deny, mask.",
     ),
     "rule for a missing tool": (
         "tool: pay",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from approvals.policy import Action, Outcome, Rule, Verdict, check_condition, evaluate, stricter
 
-OUTCOMES = st.sampled_from(list(Outcome))
+OUTCOMES = st.sampled_from([Outcome.ALLOW, Outcome.REQUIRE, Outcome.DENY])  # masking decides nothing
 EFFECTS = st.sampled_from(["read", "reversible", "irreversible"])
 BROKEN = ("arguments.missing > 1", "arguments.amount > 'x'", "arguments.amount.deeper", "arguments.amount")
 
