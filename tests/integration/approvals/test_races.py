@@ -44,7 +44,7 @@ def ask(*, asker: Actor | None = None, expires_in: float = 900) -> Approval:
     actor = asker or Actor(user=world.person("shop", "service"))
     return ask_for_program(
         actor=actor,
-        tool="pay",
+        tool=f"pay_{new_id().hex}",  # what was denied is not asked again
         arguments={"amount": 40},
         effect="reversible",  # so that one person is enough for an edit, too
         expires_in=expires_in,
