@@ -92,13 +92,7 @@ def test_a_masked_argument_is_nowhere_in_the_browser_of_who_may_not_see_it(
 ) -> None:
     customer = installation.sql("SELECT id FROM support_customer ORDER BY id LIMIT 1")[0][0]
     answer = vault.call("add_crm_note", customer_id=customer, text="Calls from 0171-5550199 only")
-    page, seen = open_as("ana"), []
-    page.on(
-        "response",
-        lambda response: (
-            seen.append(response) if "text/html" in response.headers.get("content-type", "") else None
-        ),
-    )
+    page = open_as("ana")
     row = page.locator("#queue .row-link", has_text="vault").first
     row.press("Enter")
     expect(page.locator("#card")).to_contain_text("Masked by the rule: add_crm_note: mask text")
@@ -111,8 +105,7 @@ def test_a_masked_argument_is_nowhere_in_the_browser_of_who_may_not_see_it(
         page.goto(path)
         is_live(page)
         assert "5550199" not in page.content()
-    assert seen
-    assert not any("5550199" in response.text() for response in seen if response.ok)
+        assert "5550199" not in page.request.get(path).text()
 
     admin = open_as("ada", card)
     is_live(admin)

@@ -86,16 +86,19 @@ def test_a_mention_reaches_who_is_mentioned_with_a_link_and_no_words(
         ben.get_by_role("link", name="Ben's hook").click()
         ben.get_by_role("button", name="Send a test").click()
         expect(ben.locator(".notice-success")).to_contain_text("The test was sent")
-        assert inbox.got[0]["title"] == "Gatehouse: a test"
+        assert "Gatehouse: a test" in [each["title"] for each in inbox.got]
 
         ana = open_as("ana", f"/inbox/{asked['id']}")
         is_live(ana)
         ana.get_by_label("Comment for the others").fill("@ben is this the old contract?")
         ana.get_by_role("button", name="Comment", exact=True).click()
         expect(ana.locator("#timeline")).to_contain_text("is this the old contract?")
-        wait_until(lambda: len(inbox.got) > 1, seconds=20)
-        message = inbox.got[1]
-        assert message["title"] == "Gatehouse: ana mentioned you"
+
+        def mentions() -> list[dict[str, str]]:  # what other journeys do is told him, too
+            return [each for each in inbox.got if each["title"] == "Gatehouse: ana mentioned you"]
+
+        wait_until(lambda: bool(mentions()), seconds=20)
+        [message] = mentions()
         assert "contract" not in str(message)
         assert "secret" not in str(message)
         expect(ana.locator("#timeline")).to_contain_text("ben was told by Ben's hook")

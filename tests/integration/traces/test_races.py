@@ -26,6 +26,7 @@ from traces.audit.export import log_lines, written
 from traces.audit.sealer import seal_due, unsealed_count
 from traces.audit.stored import verify_stored
 from traces.audit.verification import parse_lines, verify
+from traces.ids import new_id
 from traces.models import Event
 
 ROUNDS = int(os.environ.get("RACE_ROUNDS", "2"))
@@ -43,7 +44,7 @@ pytestmark = [
 def ask(program: Actor) -> Approval:
     return ask_for_program(
         actor=program,
-        tool="pay",
+        tool=f"pay_{new_id().hex}",  # what was denied is not asked again
         arguments={"amount": 40},
         effect="irreversible",
         expires_in=900,
