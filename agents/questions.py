@@ -22,9 +22,12 @@ log = structlog.get_logger(__name__)
 HOUR = 3600  # s
 
 
-def halt_if_flooding(agent: str, limit: int, *, now: datetime) -> str:
-    """Count a question of the agent. Above `limit` (0: any number) it is halted: why, in words; else empty."""
-    return _count(agent, limit, now=now)
+def halt_if_flooding(who: str, limit: int, *, now: datetime) -> str:
+    """Count a question of an agent or program. Above `limit` (0: any number) it is halted: why, in words; else empty."""
+    if not limit or not take(_key(who), limit, HOUR):
+        return ""
+    row = halt_by_itself(agent=who, reason=f"It asked people more than {limit} times within an hour", now=now)
+    return f"Halted, {row.what}: {row.reason}. Nobody was asked, and nobody is until a person lifts it."
 
 
 def require_budget(actor: Actor, *, now: datetime) -> None:
@@ -39,7 +42,7 @@ def require_budget(actor: Actor, *, now: datetime) -> None:
     standing = Halt.objects.filter(agent=program, tool="", lifted_at=None).first()
     if standing is not None:
         raise Flooded(f"Halted, {standing.what}: {standing.reason}. Nobody is asked until a person lifts it.")
-    if why := _count(program, limit, now=now):
+    if why := halt_if_flooding(program, limit, now=now):
         raise Flooded(why)
 
 
@@ -49,13 +52,6 @@ def forget(event: Event) -> None:
         valkey().delete(_key(event.data.get("agent", "")))
     except Away as error:
         log.warning("questions.not_forgotten", agent=event.data.get("agent"), error=str(error))
-
-
-def _count(who: str, limit: int, *, now: datetime) -> str:
-    if not limit or not take(_key(who), limit, HOUR):
-        return ""
-    row = halt_by_itself(agent=who, reason=f"It asked people more than {limit} times within an hour", now=now)
-    return f"Halted, {row.what}: {row.reason}. Nobody was asked, and nobody is until a person lifts it."
 
 
 def _key(who: str) -> str:
