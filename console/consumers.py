@@ -221,7 +221,7 @@ class RunConsumer(LiveConsumer):
     """
 
     watched = False
-    is_muted: bool | None = None
+    is_muted = True  # until it is known who listens
 
     def listens_to(self) -> tuple[str, ...]:
         return (*super().listens_to(), run_group(self._run_id()))
@@ -251,8 +251,8 @@ class RunConsumer(LiveConsumer):
             run = get_run(self._run_id(), actor=Actor(user))
         except MissingRun:
             return NOT_FOUND
-        if self.is_muted is None:
-            self.is_muted = ADMIN not in roles_of(user) and may_mask(run.pk)
+        # Each time: a rule that masks may have been published since, or a role taken away.
+        self.is_muted = ADMIN not in roles_of(user) and may_mask(run.pk)
         return None
 
     def _run_id(self) -> Any:
