@@ -122,7 +122,7 @@ def test_of_twenty_who_decide_a_hundred_requests_one_decides_each(monkeypatch: p
             )
             sys.stdout.flush()
     assert len(winners) > 1, "they never met"
-    until(lambda: seal_due() == 0 and unsealed_count() == 0, "all is sealed", seconds=60)
+    until(lambda: seal_due() == 0 and unsealed_count() == 0, "all is sealed", seconds=60 + ROUNDS)
     assert verify_stored().events == Event.objects.count() == 2 * REQUESTS * ROUNDS
     assert verify(parse_lines(written(log_lines()))).events == Event.objects.count()
     sys.stdout.write(
