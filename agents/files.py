@@ -48,16 +48,19 @@ def load(text: str, *, source: str) -> tuple[Any, dict[Place, int]]:
     """
     lines: dict[Place, int] = {}
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise BadConfig(f"{source}: aliases (*name) are not supported: write it out.")
+        _require_plain(text, source)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
             _walk(root, (), lines, source)
-        return yaml.safe_load(text), lines
+        return _Loader(text).get_single_data(), lines
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadConfig(f"{source}{line}: this is not YAML: {error.problem}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.reader.ReaderError as error:
+        number = text.count("\n", 0, error.position) + 1
+        message = f"{source}:{number}: this is not YAML: it holds the character U+{error.character:04X}."
+        raise BadConfig(message) from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadConfig(f"{source}: this is not YAML: {error}.") from error
 
 
@@ -132,12 +135,26 @@ def as_yaml(name: str, config: dict[str, Any]) -> str:
     )
 
 
+def _require_plain(text: str, source: str) -> None:
+    """Raise BadConfig for names of parts and what stands for them: a text that begins with & or * would lose a word."""
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            mark, kind = ("*", "an alias") if isinstance(event, yaml.AliasEvent) else ("&", "an anchor")
+            raise BadConfig(
+                f"{source}:{line}: {mark}{event.anchor} is {kind}, and none are taken: "
+                f"write out what it stands for, or put a text that begins with {mark} into quotes."
+            )
+
+
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -> None:
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*place, str(key.value))
             line = key.start_mark.line + 1
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise BadConfig(f"{source}:{line}: << merges keys, which is not taken: write the keys out.")
             if inner in lines:
                 raise BadConfig(f"{source}:{line}: the key {key.value!r} stands here twice.")
             lines[inner] = line
@@ -161,6 +178,16 @@ def _located(error: BadConfig, lines: dict[Place, int], source: str) -> str:
         line, where = lines.get(known, 1), ".".join(str(part) for part in place)
         told.append((line, f"{source}:{line}: {where}: {mistake['message']}"))
     return "\n".join(words for _, words in sorted(told, key=lambda each: each[0]))
+
+
+class _Loader(yaml.SafeLoader):
+    """Says where a value stands that is none of its kind, such as the 45th day of a month."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
 
 
 class _Dumper(yaml.SafeDumper):

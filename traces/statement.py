@@ -43,8 +43,8 @@ class Condition:
 class Statement:
     """What is written together. Rows that are added get the primary key that the database gave them."""
 
-    guard: Change | None = None  # none: the caller's transaction holds what must be held
-    conditions: list[Condition] = field(default_factory=list)  # beside the guard's own
+    guard: Change | None = None  # none: the conditions, or the caller's transaction, hold what must be held
+    conditions: list[Condition] = field(default_factory=list)  # beside the guard's own, or in its place
     answers: list[Condition] = field(default_factory=list)  # asked for where the guard passed
     changes: list[Change] = field(default_factory=list)  # protected by the guard
     added: list[models.Model] = field(default_factory=list)  # in this order, the rows of one model together
@@ -86,8 +86,8 @@ class Statement:
         params: list[Any] = []
         if self.guard is not None:
             _give(self.guard, params)
-            for condition in (*self.conditions, *self.answers):
-                params.extend(condition.params)
+        for condition in (*self.conditions, *self.answers):
+            params.extend(condition.params)
         for change in self.changes:
             _give(change, params)
         for model, rows in tables.items():
@@ -198,9 +198,9 @@ def _text(
 
 
 def _held(guard: Any, conditions: Sequence[str], answers: Sequence[str]) -> str:
-    if guard is None:
-        return "SELECT true"
     met = "".join(f" AND {condition}" for condition in conditions)
+    if guard is None:
+        return f"SELECT true WHERE true{met}" if met else "SELECT true"
     named = ", ".join(f"{answer} AS answer_{number}" for number, answer in enumerate(answers))
     return f"{_update(*guard, held=False)}{met} RETURNING {named or 'true'}"
 

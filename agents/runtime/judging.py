@@ -16,6 +16,7 @@ from agents.runtime.reads import asking_context
 from agents.runtime.requesting import UNSHOWN, Shown, ask_people, flooding, prepare
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
+from agents.tools.asking import NotMade
 from agents.tools.results import Denied
 from agents.tools.spec import Effect, Tool
 from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
@@ -147,6 +148,8 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             CallStatus.REFUSED,
             f"The arguments don't fit: {str(error).rstrip('.')}. Correct them and try again.",
         )
+    except NotMade as error:
+        return Judgement(CallStatus.REFUSED, f"The arguments can't be checked: {error}")
     except Denied as error:
         return Judgement(CallStatus.DENIED, str(error))
     except Invalid as error:

@@ -27,10 +27,11 @@ from agents.tools.spec import Effect, Tool, ToolContext
 from agents.tools.validation import BadArguments, validate
 from approvals.digest import digest_of
 from approvals.exceptions import Halted
-from approvals.halts import require_running
+from approvals.halts import NOT_HALTED, require_running
 from approvals.policy import Outcome, Verdict, evaluate, stricter
 from traces.models import Span, SpanStatus
-from traces.recorder import Recorded, note, write_spans
+from traces.recorder import Recorded, note, page, record, write_spans
+from traces.statement import Condition, Statement
 from traces.storable import storable
 
 KEPT_CHARS = 4000  # of what a read returned, in the trace
@@ -40,7 +41,8 @@ _FAILURES = {ResultType.NOT_FOUND: NotFound, ResultType.DENIED: Denied}
 def asking_context(call: ToolCall, *, agent: str, actor: str = "") -> ToolContext:
     """What a tool is told of the call, with the door for the reads that it needs; `actor` needs them, else the agent."""
     context = tool_context(call, agent=agent)
-    return replace(context, ask=Reads(call, context, actor or f"agent:{agent}").ask)
+    reads = Reads(call, context, actor or f"agent:{agent}")
+    return replace(context, ask=reads.ask, require_running=reads.require_running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,6 @@ class Reads:
     def _attempt(self, tool: Tool, arguments: dict[str, Any], purpose: Purpose) -> Attempt:
         """Call the tool, if it may be called and can be now. Raises NotMade."""
         _require_readable(tool, self.context)
-        _require_running(self.call, tool)
         again = purpose is Purpose.REFRESH
         if not again:
             _require_fitting(tool, self.context, arguments)
@@ -83,9 +84,44 @@ class Reads:
                 f"{tool.name} was called {tool.rate_limit} times within a minute. Try again in {wait:.0f} s."
             )
             raise NotMade(Why.RATE_LIMITED, message)
+        self._begin(tool, arguments, purpose)
         attempt = perform(tool, self.context, arguments)
         breakers.note(tool, failed=bool(attempt.result.get("retryable")))
         return attempt
+
+    def _begin(self, tool: Tool, arguments: dict[str, Any], purpose: Purpose) -> None:
+        """Write that the read begins, unless a stop stands: one that is pressed later finds it begun. Raises NotMade."""
+        with page() as begun:
+            record("tool_call.read_begun", **self._told(tool, arguments, purpose))
+        conditions = [Condition(NOT_HALTED, (agent, tool.name)) for agent in self._agents]
+        if Statement(conditions=conditions, added=begun.rows()).execute() is None:
+            self.require_running(tool.name)
+            message = f"{tool.name} is not called: an emergency stop stood a moment ago. Try again."
+            raise NotMade(Why.HALTED, message)
+
+    def require_running(self, tool: str) -> None:
+        """Raise NotMade while an emergency stop holds the tool."""
+        try:
+            for agent in self._agents:
+                require_running(agent, tool=tool)
+        except Halted as halt:
+            message = f"{tool} is not called while an emergency stop stands: {halt}"
+            raise NotMade(Why.HALTED, message) from halt
+
+    @property
+    def _agents(self) -> tuple[str, ...]:
+        """Whose emergency stops hold the reads."""
+        return self.call.run.version.agent.name, *agents_above(self.call.run)
+
+    def _told(self, tool: Tool, arguments: dict[str, Any], purpose: Purpose, **more: str) -> dict[str, Any]:
+        """What an event says of a read."""
+        digest = digest_of({"tool": tool.digest, "arguments": storable(arguments)})
+        return {
+            "actor": self.actor,
+            "object_id": self.call.pk,
+            "run_id": self.call.run_id,
+            "data": {"tool": tool.name, "purpose": str(purpose), "digest": digest, **more},
+        }
 
     def _record(
         self,
@@ -116,18 +152,8 @@ class Reads:
         )
         with transaction.atomic():
             write_spans([Recorded(span=span, input=arguments, output=_bounded(result))])
-            note(
-                f"tool_call.{'read_beside' if made else 'not_read'}",
-                actor=self.actor,
-                object_id=self.call.pk,
-                run_id=run.pk,
-                data={
-                    "tool": tool.name,
-                    "purpose": str(purpose),
-                    "outcome": outcome,
-                    "digest": digest_of({"tool": tool.digest, "arguments": arguments}),
-                },
-            )
+            name = f"tool_call.{'read_beside' if made else 'not_read'}"
+            note(name, **self._told(tool, arguments, purpose, outcome=outcome))
 
 
 def _require_readable(tool: Tool, context: ToolContext) -> None:
@@ -140,17 +166,6 @@ def _require_readable(tool: Tool, context: ToolContext) -> None:
             f"the customer or user you act for lacks the right {tool.permission!r}, which {tool.name} needs."
         )
         raise NotMade(Why.NO_RIGHT, message)
-
-
-def _require_running(call: ToolCall, tool: Tool) -> None:
-    run = call.run
-    try:
-        for agent in (run.version.agent.name, *agents_above(run)):
-            require_running(agent, tool=tool.name)
-    except Halted as halt:
-        raise NotMade(
-            Why.HALTED, f"{tool.name} is not called while an emergency stop stands: {halt}"
-        ) from halt
 
 
 def _require_fitting(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from agents.nearest import nearest
+from agents.tools.asking import NotMade
 from agents.tools.calling import within
 from agents.tools.results import HALF_A_PAIR, Denied, ToolFailure
 from agents.tools.spec import Tool, ToolContext
@@ -32,7 +33,10 @@ class BadArguments(Exception):
 
 
 def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> None:
-    """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check; Denied as it does."""
+    """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check.
+
+    Denied as that does, and NotMade where it could not be made.
+    """
     text = json.dumps(arguments)
     size = len(text)
     if size > MAX_ARGUMENT_CHARS:
@@ -51,7 +55,7 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
     if check is not None:
         try:
             within(CHECK_SECONDS, lambda: check(context, arguments), name=f"check of {tool.name}")
-        except (BadArguments, Denied):
+        except (BadArguments, Denied, NotMade):
             raise
         except (ValueError, ToolFailure) as error:
             raise BadArguments([{"path": [], "message": str(error)}]) from error

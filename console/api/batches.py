@@ -16,11 +16,13 @@ from agents import batches
 from agents.batch_results import as_csv, as_jsonl
 from agents.batches import get_batch, progress_of, visible_batches
 from agents.models import Batch, BatchStatus
+from agents.nearest import hint
 from agents.tables import Table, read_table, table_of
 from approvals.access import Actor
 from console.api.auth import READ, RUN, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
+from console.api.problems import Problem
 from console.api.shapes.batches import BatchIn, BatchLine, BatchList, BatchOut, BatchResume, BatchTask
 
 router = Router(tags=["batches"], auth=READ)
@@ -60,6 +62,7 @@ def upload(
     idempotency_key: IdempotencyKey = "",
 ) -> Status[object]:
     """The same from a table of up to 50 MB and 50,000 rows. What is wrong with it is told by line."""
+    _require_known(request)
     content = table.read()
     digest = hashlib.sha256(content).hexdigest()
 
@@ -133,6 +136,23 @@ def results_of(batch: Batch, format: str, actor: Actor) -> HttpResponse:
 def batch_url(batch: Batch) -> str:
     """Its page in the console."""
     return f"{settings.BASE_URL}/batches/{batch.pk}"
+
+
+def _require_known(request: HttpRequest) -> None:
+    """Raise Problem for form fields that mean nothing here: the form's own parser passes over them."""
+    forms = (
+        ("form field", list(request.POST), list(BatchTask.model_fields)),
+        ("file", list(request.FILES), ["table"]),
+    )
+    errors = [
+        {"path": [name], "message": f"unknown {kind} {name!r}; {hint(name, known)}"}
+        for kind, sent, known in forms
+        for name in sent
+        if name not in known
+    ]
+    if errors:
+        told = "; ".join(str(error["message"]) for error in errors)
+        raise Problem(422, "invalid", f"What was sent can't be used: {told}", errors=errors)
 
 
 def _create(request: HttpRequest, body: BatchTask, table: Table) -> Batch:

@@ -80,6 +80,20 @@ def test_a_program_sends_a_file_and_hears_of_bad_lines() -> None:
     assert shop.status == 400
 
 
+def test_a_misspelt_form_field_is_refused_and_named() -> None:
+    shop = Caller("shop", "service")
+    form = {"agent": "teller", "task": "Check {order}.", "budget": "5", "table": file(), "tabel": file()}
+    shop._take(shop.client.post("/api/v1/batches/upload", form))
+    assert (shop.status, shop.body["errors"]) == (
+        422,
+        [
+            {"path": ["budget"], "message": "unknown form field 'budget'; did you mean 'budget_usd'?"},
+            {"path": ["tabel"], "message": "unknown file 'tabel'; did you mean 'table'?"},
+        ],
+    )
+    assert not Batch.objects.exists()
+
+
 def test_a_person_starts_one_by_the_form_and_follows_it(client: Client) -> None:
     client.force_login(world.person("ana", "operator"))
     form = {"agent": "teller", "input": "Check {odrer}.", "concurrency": "5", "budget_usd": "9"}

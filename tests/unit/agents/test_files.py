@@ -406,10 +406,7 @@ def test_every_mistake_has_its_line() -> None:
         ("", "is a mapping"),
         ("- a\n- b\n", "is a mapping"),
         ("agent: a\n", "purpose: this key is missing"),
-        ("agent: a\nx: &x [1]\ny: *x\n", "aliases"),
         ("agent: a\npurpose: !!python/object:os.system x\n", "this is not YAML"),
-        ("agent: a\npurpose: \x00\n", "this is not YAML"),
-        ("agent: a\npurpose: 2026-13-45\n", "this is not YAML"),
         ("a: " + "[" * 2000, "this is not YAML"),
         ("? [1, 2]\n: x\n", "this is not YAML"),
     ],
@@ -417,6 +414,32 @@ def test_every_mistake_has_its_line() -> None:
 def test_what_is_no_agent_file_is_refused(text: str, words: str) -> None:
     with pytest.raises(BadConfig, match=words):
         parse(text)
+
+
+@pytest.mark.req("AGT-1")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("agent: a\nlimits: &few {turns: 1}\n", "2: &few is an anchor, and none are taken: write out what"),
+        ("agent: a\n\npurpose: *urgent mail\n", "3: *urgent is an alias, and none are taken: write out what"),
+        ("agent: a\npurpose: &Great mail\n", "2: &Great is an anchor, and none are taken: write out what"),
+        ("agent: a\nlimits:\n  <<: {turns: 1}\n  turns: 2\n", "3: << merges keys, which is not taken:"),
+        ("agent: a\npurpose: \x00\n", "2: this is not YAML: it holds the character U+0000."),
+        ("agent: a\nlimits:\n  turns: 2026-13-45\n", "3: this is not YAML: month must be in 1..12."),
+        ("agent: a\npurpose: !!python/object:os.system x\n", "2: this is not YAML: could not determine"),
+    ],
+)
+def test_what_is_refused_in_yaml_is_named_with_its_line(text: str, words: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        parse(text, source="x.yaml")
+    assert str(caught.value).startswith(f"x.yaml:{words}"), caught.value
+
+
+@pytest.mark.req("AGT-1")
+def test_quoted_marks_of_yaml_are_text() -> None:
+    assert parse(GOOD.replace("Pays what is owed.", "'&Great and *urgent <<'"))[1]["purpose"] == (
+        "&Great and *urgent <<"
+    )
 
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
