@@ -19,14 +19,14 @@ from agents.tools.asking import NotMade, Why
 from agents.tools.registry import tools_of
 from agents.tools.results import Denied
 from agents.tools.validation import BadArguments, validate
-from approvals import actions
+from approvals import deciding
 from approvals.access import Actor, get_approval, require_may_decide
-from approvals.actions import Edit
 from approvals.digest import action_digest
 from approvals.exceptions import Halted, Invalid
 from approvals.eyes import terms_of
 from approvals.models import Approval, Kind
 from approvals.policy import Outcome, evaluate
+from approvals.revising import Edit
 
 DECISIONS = ("approve", "edit", "reject", "answer", "escalate")
 
@@ -53,26 +53,28 @@ def decide(
                 require_sees_all(shown, actor, to="send them along")
             if arguments is not None and arguments != shown.arguments:
                 raise Invalid("These are not the arguments that were shown: decide `edit` to change them.")
-            return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, now=now)
+            return deciding.approve(approval_id, actor=actor, digest=digest, reason=reason, now=now)
         case "edit":
             if arguments is None:
                 raise Invalid("An edit needs the arguments as they are to run.")
             edit = _edit(_editable(approval_id, actor), arguments, actor, final=True)
-            return actions.approve(approval_id, actor=actor, digest=digest, reason=reason, edit=edit, now=now)
+            return deciding.approve(
+                approval_id, actor=actor, digest=digest, reason=reason, edit=edit, now=now
+            )
         case "reject":
             if not reason.strip():
                 raise Invalid(
                     "Say why: the agent is told.", errors=[{"path": ["reason"], "message": "required"}]
                 )
-            return actions.reject(approval_id, actor=actor, digest=digest, reason=reason, now=now)
+            return deciding.reject(approval_id, actor=actor, digest=digest, reason=reason, now=now)
         case "answer":
             if answer is None:
                 raise Invalid("An answer is needed.", errors=[{"path": ["answer"], "message": "required"}])
-            return actions.answer(
+            return deciding.answer(
                 approval_id, actor=actor, digest=digest, answer=answer, reason=reason, now=now
             )
         case "escalate":
-            return actions.escalate(approval_id, actor=actor, digest=digest, reason=reason, now=now)
+            return deciding.escalate(approval_id, actor=actor, digest=digest, reason=reason, now=now)
     raise Invalid(f"{decision!r} is no decision; use one of {', '.join(DECISIONS)}.")
 
 

@@ -12,8 +12,8 @@ from agents.runtime.decide.progress import latest_plan, progress
 from agents.runtime.dispatch import wake
 from agents.states import FINAL_RUN, CallStatus, RunStatus
 from approvals.access import ADMIN, OPERATOR, Actor
-from approvals.actions import cancel_for_run
 from approvals.models import Approval
+from approvals.settling import cancel_for_run
 from approvals.states import ApprovalStatus
 from traces.recorder import record
 from traces.storable import storable

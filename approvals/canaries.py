@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from approvals.access import OPERATOR
-from approvals.actions import Request, request_approval
 from approvals.digest import action_digest
 from approvals.exceptions import Halted
 from approvals.eyes import Needs, four_eyes, terms
 from approvals.halts import require_running
 from approvals.models import Approval, Canary, CanaryPlan, CanaryResult, Kind
 from approvals.programs import schema_of
+from approvals.requests import Request, request_approval
 from approvals.risk import assess
 from traces.recorder import record
 

@@ -15,12 +15,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor, get_approval, require_may_decide, roles_of
-from approvals.actions import require_pending
 from approvals.exceptions import AlreadyResolved, Invalid, Missing, NotAllowed
 from approvals.eyes import Needs, lacking, terms_of
 from approvals.models import Grant, GrantConfirmation, Kind
 from approvals.places import voices_of
 from approvals.scopes import LARGEST, Scope, check_scope, in_words, is_number, round_up
+from approvals.settling import require_pending
 from approvals.stepup.gate import require_proven
 from traces.recorder import record
 

@@ -6,10 +6,10 @@ from uuid import UUID
 from django.db import transaction
 
 from approvals.access import Actor, get_approval, require_may_decide
-from approvals.actions import require_pending, resolve
 from approvals.exceptions import AlreadyResolved
 from approvals.models import Approval, Hold
 from approvals.queries import standing_hold
+from approvals.settling import require_pending, resolve
 from approvals.states import ApprovalStatus
 from traces.recorder import record
 

@@ -157,7 +157,7 @@ class Approval(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise TypeError(
-                f"Approval {self.pk}: change it through approvals.actions, which locks and records."
+                f"Approval {self.pk}: change it through approvals.deciding or approvals.settling, which lock and record."
             )
         super().save(*args, **kwargs)
 

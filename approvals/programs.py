@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from approvals.access import OPERATOR, Actor
-from approvals.actions import Request, request_approval
 from approvals.denials import in_words, standing_denial
 from approvals.digest import action_digest
 from approvals.exceptions import DeniedBefore
 from approvals.eyes import Needs, four_eyes, terms
 from approvals.models import Approval, Kind
+from approvals.requests import Request, request_approval
 from approvals.risk import LOOKED_AT, Past, assess
 from approvals.states import ApprovalStatus
 

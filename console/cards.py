@@ -13,7 +13,6 @@ from agents.models import Run, ToolCall
 from agents.precedents import NEAREST, Precedents, precedents_of
 from agents.states import CallStatus
 from approvals.access import ADMIN, Actor, may_decide, require_may_decide
-from approvals.actions import still_missing, why_nobody
 from approvals.denials import STANDS, reopening_of
 from approvals.exceptions import NotAllowed
 from approvals.eyes import Needs, needs_of, terms_of
@@ -24,6 +23,7 @@ from approvals.states import ApprovalStatus
 from approvals.stepup.factors import factor_of
 from approvals.stepup.gate import is_proven, needs_step_up
 from approvals.unmasking import told
+from approvals.voting import still_missing, why_nobody
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
 

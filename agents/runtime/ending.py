@@ -20,8 +20,8 @@ from agents.runtime.requesting import ask_question, flooding
 from agents.runtime.stretch import Stretch
 from agents.runtime.verifying import is_kept_back, span_of
 from agents.states import FINAL_CALL, CallStatus, RunStatus
-from approvals.actions import cancel_for_run
 from approvals.models import Approval
+from approvals.settling import cancel_for_run
 from approvals.states import ApprovalStatus
 from traces.models import SpanStatus
 from traces.recorder import end_span, record, write_spans

@@ -15,10 +15,10 @@ from agents.runtime.requesting import ask_what_happened
 from agents.runtime.stretch import Stretch
 from agents.states import FINAL_RUN, WAITING_RUN, CallStatus, RunStatus
 from agents.tools.spec import Effect
-from approvals.actions import expire_due
 from approvals.holds import release_due
 from approvals.models import Approval
 from approvals.queries import standing_halts
+from approvals.settling import expire_due
 from approvals.states import ApprovalStatus
 from traces.recorder import record
 

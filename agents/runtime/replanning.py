@@ -13,10 +13,10 @@ from agents.runtime.planning import PLAN_SCHEMA
 from agents.runtime.requesting import flooding
 from agents.runtime.stretch import Stretch
 from agents.states import RunStatus
-from approvals.actions import Request, request_approval
 from approvals.digest import action_digest, digest_of
 from approvals.exceptions import Invalid
 from approvals.models import Approval, Kind
+from approvals.requests import Request, request_approval
 from traces.recorder import record
 
 PLAN_TOOL = "carry_out_plan"  # as the request about a plan names what is to run

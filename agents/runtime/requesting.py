@@ -18,11 +18,11 @@ from agents.tools.asking import NotMade
 from agents.tools.calling import within
 from agents.tools.spec import Preview, Tool, ToolContext
 from approvals import eyes
-from approvals.actions import Request, request_approval
 from approvals.digest import digest_of
 from approvals.eyes import Needs, four_eyes
 from approvals.models import Approval, Kind, Terms
 from approvals.policy import Verdict
+from approvals.requests import Request, request_approval
 from approvals.risk import Risk, assess
 from traces.redaction import redact_text
 from traces.storable import storable

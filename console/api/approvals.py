@@ -16,15 +16,15 @@ from agents.bulk import Frozen, decide_each
 from agents.decisions import decide as take_decision
 from agents.masking import hide_in_requests, shown_words
 from agents.questions import require_budget
-from approvals import actions, denials
+from approvals import denials, settling
 from approvals.access import Actor, get_approval, visible_approvals
-from approvals.actions import still_missing, why_nobody
 from approvals.eyes import Voice, electorate, terms_of
 from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold, Kind
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
 from approvals.stepup.gate import needs_step_up
 from approvals.unmasking import told
+from approvals.voting import still_missing, why_nobody
 from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
@@ -149,7 +149,7 @@ def decide(request: HttpRequest, approval_id: UUID, body: DecisionIn) -> Approva
 def withdraw(request: HttpRequest, approval_id: UUID, body: Because | None = None) -> ApprovalOut:
     """By who asked, while it is pending."""
     reason = body.reason if body else ""
-    approval = actions.withdraw(approval_id, actor=actor_of(request), reason=reason, now=timezone.now())
+    approval = settling.withdraw(approval_id, actor=actor_of(request), reason=reason, now=timezone.now())
     return shape_approval(approval)
 
 

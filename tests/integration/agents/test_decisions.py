@@ -10,9 +10,9 @@ from agents.decisions import decide
 from agents.models import ToolCall
 from agents.providers.scripted import call, say, together
 from approvals.access import Actor
-from approvals.actions import expire_due
 from approvals.exceptions import AlreadyResolved, Invalid, NotAllowed, Stale
 from approvals.models import Approval, Decision
+from approvals.settling import expire_due
 from tests import tools, world
 from tests.integration.agents.conftest import Play
 from traces.models import Event, Span

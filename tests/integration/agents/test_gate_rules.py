@@ -17,13 +17,13 @@ from agents.runtime import claiming, execution, granted
 from agents.runtime.recovery import sweep
 from approvals import grants
 from approvals.access import Actor
-from approvals.actions import expire_due
 from approvals.exceptions import AlreadyResolved, Missing, NotAllowed
 from approvals.halts import halt, lift_halt
 from approvals.holds import recall, release_due
 from approvals.models import Approval, Grant, GrantUse
 from approvals.policy import Outcome, Rule
 from approvals.proposals import proposals, propose
+from approvals.settling import expire_due
 from tests import tools, world
 from tests.drifting import RATES
 from tests.integration.agents.conftest import Play

@@ -43,12 +43,12 @@ from agents.runtime.binding import as_action, call_digest
 from agents.runtime.recovery import sweep
 from agents.states import FINAL_CALL, FINAL_RUN, CallStatus, RunStatus
 from agents.tools.registry import tools_of
-from approvals.actions import expire_due, withdraw
 from approvals.exceptions import GateError, NotAllowed
 from approvals.halts import halt, lift_halt
 from approvals.models import Approval, Decision, Kind
 from approvals.policy import Outcome, evaluate
 from approvals.queries import standing_halts
+from approvals.settling import expire_due, withdraw
 from approvals.states import ApprovalStatus
 from tests import tools, world
 from tests.racing import at_once

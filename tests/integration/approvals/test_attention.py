@@ -10,14 +10,14 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from approvals import actions
+from approvals import deciding
 from approvals.access import Actor
-from approvals.actions import Request, request_approval
 from approvals.attention import care, escalation
 from approvals.attention.duty import covers, delegate, end_delegation, on_duty, stand_in
 from approvals.attention.models import Care, Comment, DutyHours, EscalationStep, Watch
 from approvals.exceptions import AlreadyResolved, Invalid, Missing, NotAllowed
 from approvals.models import Approval, Kind
+from approvals.requests import Request, request_approval
 from approvals.viewing import note_view
 from tests import world
 from traces.models import Event
@@ -64,7 +64,7 @@ def test_a_request_is_taken_let_go_and_taken_over(ana: Actor, ben: Actor) -> Non
     care.release(approval.pk, actor=ben, now=now)
     assert Care.objects.get().holder is None
     assert events(approval) == ["approval.requested", "care.taken", "care.taken", "care.released"]
-    actions.approve(approval.pk, actor=ana, digest="d" * 64, now=now)
+    deciding.approve(approval.pk, actor=ana, digest="d" * 64, now=now)
     with pytest.raises(AlreadyResolved, match="approved"):
         care.take(approval.pk, actor=ben, held_by="", now=now)
 
@@ -110,7 +110,7 @@ def test_a_request_is_given_only_to_who_may_decide_it(ana: Actor, ben: Actor) ->
 def test_having_a_request_keeps_nobody_else_from_deciding_it(ana: Actor, ben: Actor) -> None:
     approval, now = ask(), timezone.now()
     care.take(approval.pk, actor=ana, held_by="", now=now)
-    assert actions.approve(approval.pk, actor=ben, digest="d" * 64, now=now).status == "approved"
+    assert deciding.approve(approval.pk, actor=ben, digest="d" * 64, now=now).status == "approved"
 
 
 @pytest.mark.req("APR-7")

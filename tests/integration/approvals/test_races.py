@@ -10,19 +10,14 @@ from django.utils import timezone
 
 from agents.decisions import decide
 from approvals.access import Actor
-from approvals.actions import (
-    Edit,
-    Request,
-    approve,
-    cancel_for_run,
-    expire_due,
-    request_approval,
-    withdraw,
-)
+from approvals.deciding import approve
 from approvals.exceptions import AlreadyResolved, Missing, Stale
 from approvals.halts import halt, lift_halt
 from approvals.models import Approval, Decision, Halt, Kind, Revision, Vote
 from approvals.programs import ask_for_program
+from approvals.requests import Request, request_approval
+from approvals.revising import Edit
+from approvals.settling import cancel_for_run, expire_due, withdraw
 from tests import world
 from tests.racing import at_once
 from traces.ids import new_id

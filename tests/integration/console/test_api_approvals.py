@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from approvals.actions import expire_due
 from approvals.models import Approval, Decision, Halt
+from approvals.settling import expire_due
 from tests import world
 from tests.integration.console.callers import Caller
 from traces.models import Event

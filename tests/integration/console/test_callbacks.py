@@ -12,8 +12,8 @@ from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from approvals import deliveries
-from approvals.actions import expire_due
 from approvals.models import Approval, Delivery
+from approvals.settling import expire_due
 from console import tasks
 from console.callbacks import keys, sending
 from console.models import SigningKey

@@ -15,7 +15,7 @@ from agents.decisions import decide
 from agents.models import Precedent, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call
-from approvals import actions, halts
+from approvals import halts, settling
 from approvals.access import Actor
 from approvals.attention.escalation import escalate_due
 from approvals.attention.models import EscalationStep
@@ -131,9 +131,9 @@ def test_the_database_refuses_whatever_could_make_one_run(planted: Approval, pla
     refused(lambda: Canary.objects.create(approval=asked, **values))
     # Nor can a program take hold of one: it neither sees nor withdraws it.
     with pytest.raises(Missing):
-        actions.withdraw(planted.pk, actor=Actor(shop), now=timezone.now())
+        settling.withdraw(planted.pk, actor=Actor(shop), now=timezone.now())
     with pytest.raises(NotAllowed):
-        actions.withdraw(planted.pk, actor=world.operator(), now=timezone.now())
+        settling.withdraw(planted.pk, actor=world.operator(), now=timezone.now())
 
 
 def test_nothing_is_learnt_from_one(planted: Approval, plan: CanaryPlan) -> None:
@@ -156,7 +156,7 @@ def test_one_expires_without_harm_and_calls_nobody_out(planted: Approval) -> Non
     world.person("boss", "admin")
     EscalationStep.objects.create(position=1, minutes=5, role="admin")
     assert escalate_due(now=planted.requested_at + timedelta(minutes=60)) == 0
-    actions.expire_due(now=planted.expires_at)
+    settling.expire_due(now=planted.expires_at)
     canary = Canary.objects.get()
     assert (canary.result, canary.user) == (CanaryResult.EXPIRED, None)
     assert Approval.objects.get().status == "expired"

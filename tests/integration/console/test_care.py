@@ -8,9 +8,10 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals.access import Actor
-from approvals.actions import Request, approve, request_approval
 from approvals.attention.models import Care, Comment, Delegation, DutyHours
+from approvals.deciding import approve
 from approvals.models import Approval, Halt, Kind
+from approvals.requests import Request, request_approval
 from console.models import Channel, Notice, Profile
 from tests import world
 

@@ -11,11 +11,11 @@ from django.utils import timezone
 from agents.decisions import decide
 from approvals import fatigue
 from approvals.access import Actor
-from approvals.actions import expire_due
 from approvals.canaries import plant
 from approvals.fatigue import Approver
 from approvals.models import Approval, CanaryPlan
 from approvals.programs import ask_for_program
+from approvals.settling import expire_due
 from approvals.viewing import note_view
 from tests import world
 from tests.history import rewritable

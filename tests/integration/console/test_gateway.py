@@ -15,8 +15,8 @@ from mcp import Client
 from agents.decisions import decide
 from agents.models import Run, ToolCall
 from agents.tools.mcp import sessions
-from approvals.actions import expire_due
 from approvals.models import Approval
+from approvals.settling import expire_due
 from console.people.tokens import make_token
 from tests import tools, world
 from tests.integration.console import gateway

@@ -11,7 +11,7 @@ from django.utils import timezone
 from agents.models import Run, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
-from approvals import actions, halts
+from approvals import halts, requests
 from approvals.access import Actor
 from approvals.models import Approval, Decision
 from tests import tools, world
@@ -372,7 +372,7 @@ def test_a_call_of_unknown_outcome_is_settled_by_a_form(ana: Client) -> None:
 
 @pytest.mark.req("APR-2")
 def test_the_queue_puts_risk_before_time_and_says_when_it_is_empty(ana: Client, approval: Approval) -> None:
-    request = actions.Request(
+    request = requests.Request(
         kind="question",  # type: ignore[arg-type]
         title="Which address?",
         tool="",
@@ -382,7 +382,7 @@ def test_the_queue_puts_risk_before_time_and_says_when_it_is_empty(ana: Client, 
         parameters={"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]},
         expires_in=60,
     )
-    low = actions.request_approval(request, actor="test", now=timezone.now())
+    low = requests.request_approval(request, actor="test", now=timezone.now())
     queue = words(ana.get("/inbox/queue"))
     assert queue.index(str(approval.pk)) < queue.index(str(low.pk))
     assert "2 requests waiting" in queue

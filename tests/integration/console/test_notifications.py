@@ -9,14 +9,14 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from approvals import actions, halts
+from approvals import deciding, halts, settling
 from approvals.access import Actor
-from approvals.actions import Request, request_approval
 from approvals.attention import care
 from approvals.attention.duty import delegate
 from approvals.attention.models import DutyHours
 from approvals.exceptions import Invalid
 from approvals.models import Approval, Kind
+from approvals.requests import Request, request_approval
 from console.notifications import outbox, sending
 from console.notifications.addresses import open_address
 from console.notifications.models import Channel, Notice, Topic, Way
@@ -215,7 +215,7 @@ def test_quiet_hours_hold_a_message_and_what_is_decided_by_then_is_not_told(inbo
     asked, decided = ask(), ask()
     tell()
     assert inbox.got == []
-    actions.approve(decided.pk, actor=world.operator(), digest="d" * 64, now=timezone.now())
+    deciding.approve(decided.pk, actor=world.operator(), digest="d" * 64, now=timezone.now())
     tell(timezone.now() + timedelta(hours=2, minutes=1))
     [message] = inbox.got
     assert str(asked.pk) in message["message"]
@@ -282,7 +282,7 @@ def test_each_thing_has_its_words(inbox: Inbox) -> None:
     tell()
     ask(kind=Kind.RECONCILE)
     halts.halt(actor=ana, now=timezone.now(), agent="teller", tool="pay", reason=SECRET)
-    actions.expire_due(now=timezone.now() + timedelta(seconds=70))
+    settling.expire_due(now=timezone.now() + timedelta(seconds=70))
     tell()
     assert [message["title"].removeprefix("Gatehouse: ") for message in inbox.got] == [
         "A request of high risk waits for a decision",
