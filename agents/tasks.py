@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from agents import batches, brakes, closing, precedents
+from agents import batch_progress, brakes, closing, precedents
 from agents.memory import re_embedding
 from agents.models import Agent
 from agents.runtime import granted, loop, recovery
@@ -58,7 +58,7 @@ def upkeep() -> None:
 def advance_batches() -> None:
     """Start rows of batches as places become free."""
     try:
-        batches.advance_all(now=timezone.now())
+        batch_progress.advance_all(now=timezone.now())
     finally:
         give_back_connection()
 

@@ -1,6 +1,7 @@
 """Waking a run: a message that says only "look at run X". Losing one costs time, never work."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -35,12 +36,12 @@ def wake(run_id: UUID, *, delay: float = 0) -> None:
     """
     from agents.tasks import advance_run  # the task module imports the loop, which imports this one
 
+    if delay > 0:
+        _send(advance_run, str(run_id), delay=delay, run=str(run_id))
+        return
     try:
-        if delay > 0:
-            advance_run.apply_async((str(run_id),), countdown=delay, retry=False)
-        else:
-            valkey().rpush(DUE, str(run_id))
-    except (OperationalError, RedisError) as error:
+        valkey().rpush(DUE, str(run_id))
+    except RedisError as error:
         log.warning("wake.lost", run=str(run_id), error=str(error))
 
 
@@ -56,7 +57,18 @@ def wake_held(event: Event) -> None:
 
     until = datetime.fromisoformat(event.data["until"])
     delay = max(0.0, (until - timezone.now()).total_seconds()) + HELD_SLACK
+    _send(release_held, delay=delay, approval=event.object_id)
+
+
+def wake_batches() -> None:
+    """Have a worker look at the batches; the clock does, too, so that losing this loses nothing but time."""
+    from agents.tasks import advance_batches
+
+    _send(advance_batches, delay=0, batch="any")
+
+
+def _send(task: Any, *arguments: str, delay: float, **about: str) -> None:
     try:
-        release_held.apply_async(countdown=delay, retry=False)
-    except OperationalError as error:
-        log.warning("wake.lost", approval=event.object_id, error=str(error))
+        task.apply_async(arguments, countdown=delay, retry=False)
+    except (OperationalError, RedisError) as error:
+        log.warning("wake.lost", **about, error=str(error))

@@ -13,8 +13,9 @@ from ninja.files import UploadedFile
 from ninja.responses import Status
 
 from agents import batches
+from agents.batch_progress import progress_of
 from agents.batch_results import as_csv, as_jsonl
-from agents.batches import get_batch, progress_of, visible_batches
+from agents.batches import get_batch, visible_batches
 from agents.models import Batch, BatchStatus
 from agents.nearest import hint
 from agents.tables import Table, read_table, table_of

@@ -12,7 +12,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agents import batches as doing
-from agents.batches import CONCURRENCY, MAX_CONCURRENCY, STEERABLE, get_batch, progress_of, visible_batches
+from agents.batch_progress import progress_of
+from agents.batches import CONCURRENCY, MAX_CONCURRENCY, STEERABLE, get_batch, visible_batches
 from agents.exceptions import AgentError, BadInput, MissingRun, WrongState
 from agents.masking import hide_in_batch
 from agents.models import Batch, BatchRow, BatchStatus, Run

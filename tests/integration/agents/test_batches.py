@@ -12,8 +12,9 @@ from django.db import connection
 from django.utils import timezone
 
 from agents import batches
+from agents.batch_progress import advance, advance_all, progress_of
 from agents.batch_results import as_csv, as_jsonl
-from agents.batches import advance, advance_all, create_batch, progress_of
+from agents.batches import create_batch
 from agents.exceptions import BadInput, MissingRun, WrongState
 from agents.intake import queue_run
 from agents.models import Batch, BatchRow, Run
@@ -32,7 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("RUN-11")
 @pytest.fixture(autouse=True)
 def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test carries its batch on itself."""
-    monkeypatch.setattr(batches, "_wake", lambda: None)
+    monkeypatch.setattr(batches, "wake_batches", lambda: None)
 
 
 def batch_of(size: int, **values: Any) -> Batch:

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from agents import batches
-from agents.batches import advance_all
+from agents.batch_progress import advance_all
 from agents.models import Batch, Run
 from tests import world
 from tests.integration.console.callers import Caller
@@ -25,7 +25,7 @@ TABLE = b"order,subject\nO-1,C-1\nO-2,C-2\n"
 @pytest.fixture(autouse=True)
 def teller(monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent, and no worker."""
-    monkeypatch.setattr(batches, "_wake", lambda: None)
+    monkeypatch.setattr(batches, "wake_batches", lambda: None)
     world.publish_agent()
 
 

@@ -12,7 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from agents import precedents
-from agents.batches import advance, create_batch
+from agents.batch_progress import advance
+from agents.batches import create_batch
 from agents.models import Run, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
