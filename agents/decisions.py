@@ -9,7 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 
-from agents.masking import require_sees_all
+from agents.hidden import require_sees_all
 from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest
 from agents.runtime.drift import fingerprint

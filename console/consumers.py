@@ -21,7 +21,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from agents.exceptions import MissingRun
-from agents.masking import may_mask
+from agents.hidden import may_mask
 from agents.queries import get_run
 from agents.runtime.drafts import watch
 from approvals.access import ADMIN, PEOPLE, Actor, roles_of

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from agents import actions
 from agents.handover import HANDED_OVER, Deed, HandOver, hand_over
-from agents.masking import hidden_from, hide_in_call, hide_in_runs, hide_in_steps
+from agents.hidden import hidden_from
+from agents.masking import hide_in_call, hide_in_runs, hide_in_steps
 from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import find_runs, get_run, pending_approvals, run_steps
 from agents.states import FINAL_RUN, CallStatus, RunStatus

@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from ninja import Path, Query, Router
 from pydantic import Field
 
-from agents.masking import Hidden, hide_in_spans
+from agents.hidden import Hidden
+from agents.masking import hide_in_spans
 from agents.queries import visible_runs
 from approvals.access import PEOPLE, Actor
 from approvals.exceptions import Missing

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from agents.masking import may_mask
+from agents.hidden import may_mask
 from approvals.attention.models import Comment
 from approvals.models import Approval, Decision, Halt, Kind
 from approvals.states import ApprovalStatus

@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from kombu.exceptions import OperationalError
 
-from agents.masking import hidden_from, masked_names, masks_of
+from agents.hidden import hidden_from, masked_names
+from agents.masking import masks_of
 from approvals.access import ADMIN, ANALYST
 from console import audit_words
 from console.audit_words import KINDS, WORK

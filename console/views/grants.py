@@ -11,7 +11,8 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from agents.masking import masked_names, masks_of
+from agents.hidden import masked_names
+from agents.masking import masks_of
 from approvals import grants
 from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, NotAllowed

@@ -10,7 +10,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from agents.masking import Hidden, hide_in_runs, hide_in_spans
+from agents.hidden import Hidden
+from agents.masking import hide_in_runs, hide_in_spans
 from agents.models import Agent, Run
 from agents.queries import visible_runs
 from console.htmx import render_page
