@@ -99,12 +99,12 @@ def test_no_row_is_lost_or_doubled_wherever_it_breaks_off(
             raise RuntimeError("the worker died")
         return run
 
-    monkeypatch.setattr("agents.batches.queue_run", break_off)
+    monkeypatch.setattr("agents.batch_progress.queue_run", break_off)
     with pytest.raises(RuntimeError):
         advance(batch.pk, now=timezone.now())
     assert not Run.objects.exists()  # nothing of it was committed, and no row says that it was started
     assert not BatchRow.objects.exclude(state="waiting").exists()
-    monkeypatch.setattr("agents.batches.queue_run", queue_run)
+    monkeypatch.setattr("agents.batch_progress.queue_run", queue_run)
 
     def look(_: int) -> None:
         try:

@@ -182,11 +182,31 @@ def test_the_settings_of_an_mcp_client(url: str, token: str) -> None:
     settings = json.loads(fill("mcp.json", base_url=url, token=token))["mcpServers"]["gatehouse"]
     words = shlex.split(fill("claude.sh", base_url=url, token=token))
 
+    assert settings.keys() == {"type", "url", "headers"}
     assert settings["type"] == "http"
     assert "pay" in tools_at(settings["url"], settings["headers"])
-    assert words[:5] == ["claude", "mcp", "add", "--transport", "http"]
-    where, header = words[6], words[words.index("--header") + 1].split(": ")
-    assert "pay" in tools_at(where, {header[0]: header[1]})
+    # As `claude mcp add --help` has it: what is a header, it takes to the end of the line.
+    *command, where, option, header = words
+    assert (command, option) == (["claude", "mcp", "add", "--transport", "http", "gatehouse"], "--header")
+    assert "pay" in tools_at(where, dict([header.split(": ")]))
+
+
+@pytest.mark.skipif(not shutil.which("claude"), reason="Claude Code is not here")
+def test_claude_code(url: str, token: str, tmp_path: Path) -> None:
+    alone = {"HOME": str(tmp_path), "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
+    by_command, by_file = tmp_path / "command", tmp_path / "file"
+    by_command.mkdir()
+    by_file.mkdir()
+
+    lines_of(run("sh", "-c", fill("claude.sh", base_url=url, token=token), folder=by_command, **alone))
+    assert any("Connected" in line for line in lines_of(_looked_up(by_command, alone)))
+    settings = fill("mcp.json", base_url=url, token=token)
+    (by_file / ".mcp.json").write_text(settings)
+    assert any(f"URL: {url}/mcp" in line for line in lines_of(_looked_up(by_file, alone)))
+
+
+def _looked_up(folder: Path, alone: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return run("claude", "mcp", "get", "gatehouse", folder=folder, **alone)
 
 
 def test_the_glue_is_short() -> None:
