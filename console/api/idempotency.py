@@ -36,14 +36,19 @@ class KeyReused(Exception):
 
 
 def create_once(
-    request: HttpRequest, key: str, create: Callable[[], Schema], *, sent: bytes | None = None
+    request: HttpRequest,
+    key: str,
+    create: Callable[[], Schema],
+    *,
+    sent: bytes | None = None,
+    status: int = CREATED,
 ) -> Status[object]:
-    """201 with what `create` returns; the answer of the first time where `key` was used before. Raises Problem.
+    """`status` with what `create` returns; the answer of the first time where `key` was used before. Raises Problem.
 
     `sent` stands for the body, where that was a form.
     """
     if not key:
-        return Status(CREATED, create())
+        return Status(status, create())
     sent = f"{request.method} {request.path}\n".encode() + (request.body if sent is None else sent)
     try:
         answer = once(actor_of(request).user, key, sent, lambda: create().model_dump(mode="json"))
@@ -54,7 +59,7 @@ def create_once(
             f"Idempotency-Key: {error}",
             errors=[{"path": ["Idempotency-Key"], "message": str(error)}],
         ) from error
-    return Status(CREATED, answer)
+    return Status(status, answer)
 
 
 def once(user: User, key: str, sent: bytes, create: Callable[[], Any]) -> Any:

@@ -178,19 +178,32 @@ def pause(request: HttpRequest, run_id: UUID) -> RunOut:
     operation_id="guide_run",
     summary="Say something to a run",
 )
-def guidance(request: HttpRequest, run_id: UUID, body: GuidanceIn) -> RunOut:
+def guidance(
+    request: HttpRequest, run_id: UUID, body: GuidanceIn, idempotency_key: IdempotencyKey = ""
+) -> Status[object]:
     """Heard before its next model call: of a person as an operator's word, of a service as data."""
     actor = actor_of(request)
-    return shape_run(guide(run_id=run_id, actor=actor, text=body.text), actor)
+
+    def say() -> RunOut:
+        return shape_run(guide(run_id=run_id, actor=actor, text=body.text), actor)
+
+    return create_once(request, idempotency_key, say, status=200)
 
 
 @router.post(
     "/{run_id}/plan", response=RunOut, auth=RUN, operation_id="steer_plan", summary="Steer a run's plan"
 )
-def plan(request: HttpRequest, run_id: UUID, body: PlanIn) -> RunOut:
+def plan(
+    request: HttpRequest, run_id: UUID, body: PlanIn, idempotency_key: IdempotencyKey = ""
+) -> Status[object]:
     """Has a step retried or skipped, or all planned anew, at the run's next step; `steps` shows what came of it."""
     actor = actor_of(request)
-    return shape_run(steer_plan(run_id=run_id, actor=actor, action=body.action, number=body.number), actor)
+
+    def steer() -> RunOut:
+        run = steer_plan(run_id=run_id, actor=actor, action=body.action, number=body.number)
+        return shape_run(run, actor)
+
+    return create_once(request, idempotency_key, steer, status=200)
 
 
 @router.post("/{run_id}/resume", response=RunOut, auth=RUN, operation_id="resume_run", summary="Resume a run")

@@ -65,6 +65,17 @@ class TestGuidance:
         assert "message" in run.taint_sources
         assert Event.objects.filter(name="message.received", run_id=run.pk, actor="token:ana").exists()
 
+    def test_with_the_same_key_it_is_said_once(self, ana: Caller, play: Any) -> None:
+        play([say("Done.")])
+        world.publish_agent()
+        run = world.start()
+        for _ in range(2):
+            told = ana.post(f"/runs/{run.pk}/guidance", {"text": "Go on."}, key="k")
+            assert (ana.status, told["id"]) == (200, str(run.pk))
+        ana.post(f"/runs/{run.pk}/guidance", {"text": "Stop."}, key="k")
+        assert (ana.status, ana.body["errors"][0]["path"]) == (422, ["Idempotency-Key"])
+        assert list(Message.objects.values_list("text", flat=True)) == ["Go on."]
+
     def test_who_may_not_say_anything_says_nothing(self, ana: Caller, shop: Caller, play: Any) -> None:
         play([say("Done.")])
         world.publish_agent()
