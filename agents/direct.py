@@ -16,15 +16,14 @@ from django.utils import timezone
 from agents.exceptions import WrongState
 from agents.models import AgentVersion, Run, Step, StepKind, ToolCall
 from agents.runtime import leases, loop
-from agents.runtime.journal import give_back_connection
+from agents.runtime.journal import begin, write
 from agents.runtime.stretch import Stretch
 from agents.states import FINAL_CALL
 from agents.tools.registry import tools_of
 from agents.tools.spec import Effect, Tool
 from approvals.access import Actor
 from traces.models import Span
-from traces.recorder import page, record
-from traces.statement import Statement
+from traces.recorder import Recorded, page, record, write_spans
 from traces.storable import storable
 
 KEYS = UUID("6f6a1c1e-2b0a-4d52-9d0e-6c1f0f3f7d11")  # under which the keys of callers become ids of runs
@@ -78,20 +77,23 @@ def call_tool(
         arguments=arguments,
         created_at=now,
     )
-    try:
-        with transaction.atomic():
-            if not key and known is not None and known.effect != Effect.READ:
-                _wait_for_others(actor.user)
-                if earlier := asked_before():  # at the same moment
-                    return call_of(earlier)
-            _store(run, step, call, actor, now)
-    except IntegrityError:  # the same key at the same moment
-        if earlier := asked_before():
-            return call_of(earlier)
-        raise
     config = version.parsed
     stretch = Stretch(run=run, config=config, tools=tools, steps=[step], calls=[call], knows_requests=True)
-    give_back_connection()
+    _begin(run, step, call, actor, now)
+    if key or known is None or known.effect != Effect.READ:
+        try:
+            with transaction.atomic():
+                if not key:
+                    _wait_for_others(actor.user)
+                    if earlier := asked_before():  # at the same moment
+                        leases.let_go(run)
+                        return call_of(earlier)
+                write(run)
+        except BaseException as error:
+            leases.let_go(run)
+            if isinstance(error, IntegrityError) and (earlier := asked_before()):
+                return call_of(earlier)  # the same key at the same moment
+            raise
     loop.go_on(stretch)
     return call
 
@@ -155,7 +157,7 @@ def _wait_for_others(user: User) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, user.pk])
 
 
-def _store(run: Run, step: Step, call: ToolCall, actor: Actor, now: datetime) -> None:
+def _begin(run: Run, step: Step, call: ToolCall, actor: Actor, now: datetime) -> None:
     leases.hold(run, now=now)
     agent = run.version.agent.name
     span = Span(
@@ -170,6 +172,7 @@ def _store(run: Run, step: Step, call: ToolCall, actor: Actor, now: datetime) ->
         preview=run.input[:300],
     )
     with page() as recorded:
+        write_spans([Recorded(span)])
         record(
             "run.started",
             actor=str(actor),
@@ -177,12 +180,7 @@ def _store(run: Run, step: Step, call: ToolCall, actor: Actor, now: datetime) ->
             run_id=run.pk,
             data={"agent": agent, "tool": call.tool},
         )
-    try:
-        Statement(added=[run, step, call, span, *recorded.rows()]).execute()
-    except BaseException:
-        leases.let_go(run)
-        raise
-    recorded.announce()
+    begin(run, step, call, recorded=recorded)
 
 
 def _id_of(version: AgentVersion, user: User, key: str) -> UUID:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -60,12 +61,14 @@ class Page:
         return [*self.kept, *self.spans, *self.bodies, *self.events]
 
     def join(self, later: "Page") -> "Page":
-        """This and what was recorded later, as one."""
+        """This and what was recorded later, as one. A span that is still to be written is written ended."""
+        ends = {change.pk: change for change in later.ended}
+        spans = [_ended(span, ends.pop(span.pk, None)) for span in self.spans]
         return Page(
             events=[*self.events, *later.events],
-            spans=[*self.spans, *later.spans],
+            spans=[*spans, *later.spans],
             bodies=[*self.bodies, *later.bodies],
-            ended=[*self.ended, *later.ended],
+            ended=[*self.ended, *ends.values()],
             kept=[*self.kept, *later.kept],
         )
 
@@ -73,6 +76,15 @@ class Page:
         """To be called once it is written: after the commit, the feed and the listeners hear of it."""
         if events := self.events:
             transaction.on_commit(lambda: _announce(events))
+
+
+def _ended(span: Span, end: Change | None) -> Span:
+    if end is None:
+        return span
+    ended = copy(span)
+    for name, value in end.values.items():
+        setattr(ended, name, value)
+    return ended
 
 
 _page: ContextVar[Page | None] = ContextVar("page", default=None)

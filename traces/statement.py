@@ -44,6 +44,9 @@ class Statement:
     """What is written together. Rows that are added get the primary key that the database gave them."""
 
     guard: Change | None = None  # none: the conditions, or the caller's transaction, hold what must be held
+    born: Change | None = (
+        None  # instead: a row that is only added here, by what conditions and answers may say of it
+    )
     conditions: list[Condition] = field(default_factory=list)  # beside the guard's own, or in its place
     answers: list[Condition] = field(default_factory=list)  # asked for where the guard passed
     changes: list[Change] = field(default_factory=list)  # protected by the guard
@@ -56,6 +59,7 @@ class Statement:
             tables.setdefault(type(row), []).append(row)
         text = _text(
             _shape(self.guard),
+            _shape(self.born),
             tuple(condition.sql for condition in self.conditions),
             tuple(answer.sql for answer in self.answers),
             tuple(_shape(change) for change in self.changes),
@@ -84,8 +88,8 @@ class Statement:
     def _params(self, tables: dict[Model, list[models.Model]]) -> list[Any]:
         """The values, in the order in which the text names them."""
         params: list[Any] = []
-        if self.guard is not None:
-            _give(self.guard, params)
+        if (first := self.guard or self.born) is not None:
+            _give(first, params)
         for condition in (*self.conditions, *self.answers):
             params.extend(condition.params)
         for change in self.changes:
@@ -179,12 +183,13 @@ def _give(change: Change, params: list[Any]) -> None:
 @lru_cache(maxsize=1000)
 def _text(
     guard: Any,
+    born: Any,
     conditions: tuple[str, ...],
     answers: tuple[str, ...],
     changes: tuple[Any, ...],
     added: tuple[tuple[Model, int, tuple[str, ...]], ...],
 ) -> str:
-    parts = [f"held AS ({_held(guard, conditions, answers)})"]
+    parts = [f"held AS ({_held(guard, born, conditions, answers)})"]
     parts.extend(f"changed_{number} AS ({_update(*shape)})" for number, shape in enumerate(changes))
     columns = ["held.*"] if answers else []
     for model, count, left_open in added:
@@ -197,12 +202,24 @@ def _text(
     return re.sub("%s", lambda _: f"${next(numbers)}", text)
 
 
-def _held(guard: Any, conditions: Sequence[str], answers: Sequence[str]) -> str:
+def _held(guard: Any, born: Any, conditions: Sequence[str], answers: Sequence[str]) -> str:
     met = "".join(f" AND {condition}" for condition in conditions)
-    if guard is None:
-        return f"SELECT true WHERE true{met}" if met else "SELECT true"
+    if guard is None and born is None:
+        return f"SELECT true WHERE true{met}"
     named = ", ".join(f"{answer} AS answer_{number}" for number, answer in enumerate(answers))
+    if born is not None:
+        table = _layout(born[0]).table
+        known = f"{table} AS ({_unborn(*born)}), met AS (SELECT true FROM {table} WHERE true{met})"
+        return f"WITH {known} SELECT {named or 'true'} FROM {table}, met"
     return f"{_update(*guard, held=False)}{met} RETURNING {named or 'true'}"
+
+
+def _unborn(model: Model, values: Sequence[str], where: Sequence[str]) -> str:
+    """What is known of a row that its table doesn't hold yet."""
+    layout = _layout(model)
+    columns = (layout.by_attribute[name] for name in (*values, layout.key, *where))
+    named = ", ".join(f"%s::{column.cast} AS {column.name}" for column in columns)
+    return f"SELECT {named}"
 
 
 def _update(model: Model, values: Sequence[str], where: Sequence[str], *, held: bool = True) -> str:

@@ -128,9 +128,13 @@ def entry(
                 yield seen
             Statement(changes=written.recorded.ended, added=written.recorded.rows()).execute()
             written.recorded.announce()
-    for name, value in changes.items():
-        setattr(run, name, value)
+    _assign(run, changes)
     seen.tell(run)
+
+
+def begin(run: Run, *rows: Model, recorded: Page) -> None:
+    """Leave for later a run that its maker holds, with the rows after it: the first write makes them all."""
+    run.unwritten = Entry(rows=[run, *rows], recorded=recorded)
 
 
 def write(run: Run) -> None:
@@ -164,19 +168,39 @@ def _hold(run: Run, written: Entry, seen: Seen, *, label: str, conditions: Seque
     """Write all of it where the fence and the conditions hold; nothing else."""
     moves = list(written.moves.values())
     statement = Statement(
-        guard=Change(Run, run.pk, written.changes, {"fence": run.fence, "status": RunStatus.RUNNING}),
         conditions=[*conditions, *(_unmoved(move) for move in moves)],
         answers=_answers(run),
         changes=[*moves, *written.recorded.ended],
         added=[*written.rows, *written.recorded.rows()],
     )
-    found = statement.execute()
+    if written.adds(run):
+        found = _give_birth(run, statement, written.changes)
+    else:
+        held_by = {"fence": run.fence, "status": RunStatus.RUNNING}
+        statement.guard = Change(Run, run.pk, written.changes, held_by)
+        found = statement.execute()
     if found is None:
         ours = Run.objects.filter(pk=run.pk, fence=run.fence, status=RunStatus.RUNNING)
-        if statement.conditions and ours.exists():
+        if statement.conditions and (written.adds(run) or ours.exists()):
             raise Changed
         raise LeaseLost(f"{run} is no longer ours ({label}).")
     seen.requested, seen.halted, seen.live_version_id, seen.spoken_to = found
+
+
+def _give_birth(run: Run, statement: Statement, changes: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Store the run as it is after the changes; in memory they wait for the write, as with any other."""
+    before = {name: getattr(run, name) for name in changes}
+    _assign(run, changes)
+    statement.born = Change(Run, run.pk, {"requested": run.requested})
+    try:
+        return statement.execute()
+    finally:
+        _assign(run, before)
+
+
+def _assign(run: Run, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(run, name, value)
 
 
 def _answers(run: Run) -> list[Condition]:

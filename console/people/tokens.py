@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q
 
 from agents.models import Agent
 from approvals.access import ROLES, SERVICE, Actor, roles_of
 from console.models import ApiToken
 from traces.recorder import record
-from traces.statement import read
+from traces.statement import columns_of, fetch
 
 # What each lets a token do. A token with none of them, or `decide` alone, may do all that its role may.
 SCOPES = {
@@ -26,6 +26,10 @@ SCOPES = {
 }
 SHOWN = 10  # characters of a token that lists show
 USED_EVERY = timedelta(minutes=1)
+GOOD = """
+SELECT {token}, {user} FROM console_apitoken JOIN auth_user ON auth_user.id = console_apitoken.user_id
+WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND is_active
+"""
 
 
 class BadToken(Exception):
@@ -90,12 +94,12 @@ def token_row(token: str, *, now: datetime) -> ApiToken | None:
 
     Looked up by its hash, so that nothing about other tokens shows in the time it takes.
     """
-    good = "digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"
-    row = next(iter(read(ApiToken, good, _digest(token), now)), None)
-    user = next(iter(read(User, "id = $1 AND is_active", row.user_id)), None) if row else None
-    if row is None or user is None:
+    names = [field.attname for field in User._meta.concrete_fields]
+    good = GOOD.format(token=columns_of(ApiToken), user=columns_of(User))
+    row = next(iter(fetch(ApiToken, good, _digest(token), now, also=[f"of_{name}" for name in names])), None)
+    if row is None:
         return None
-    row.user = user
+    row.user = User.from_db(DEFAULT_DB_ALIAS, names, [vars(row).pop(f"of_{name}") for name in names])
     if row.last_used_at is None or row.last_used_at <= now - USED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lte=now - USED_EVERY)
         ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)

@@ -36,11 +36,9 @@ SHOWN = 50  # rows of a page of the queue
 @require_safe
 @people_only
 def inbox(request: HttpRequest) -> HttpResponse:
-    """The queue, with its first request open beside it."""
-    actor = actor_of(request)
-    place = Place.of(request)
-    first = shown(place.rows(pending_queue(actor)).first(), actor)
-    return render(request, "inbox/page.html", page_context(place, first))
+    """The queue; where there is room beside it, its first request opens there by a request of its own."""
+    context = queue_context(Place.of(request))
+    return render(request, "inbox/page.html", context | {"opening": bool(context["queue"])})
 
 
 @require_safe

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from agents.actions import start_run
 from agents.decisions import decide
@@ -12,6 +13,7 @@ from agents.direct import call_of, call_tool, note_heard
 from agents.exceptions import BadInput, WrongState
 from agents.models import AgentVersion, Run, ToolCall
 from agents.runtime.loop import advance
+from approvals.halts import halt, lift_halt
 from approvals.models import Approval
 from tests import world
 from tests.racing import at_once
@@ -146,16 +148,63 @@ def test_a_gateway_starts_no_runs_of_its_own(version: AgentVersion) -> None:
         start_run(agent="door", input="Pay.")
 
 
+class Died(BaseException):
+    """The process was killed."""
+
+
+@pytest.mark.parametrize(
+    ("at", "tool", "arguments", "status"),
+    [
+        ("agents.runtime.loop.go_on", "pay", {"account": "acme", "amount": 5}, "waiting_approval"),
+        ("agents.runtime.judging.carry_out", "get_balance", {"account": "acme"}, "completed"),
+        ("agents.runtime.ending.remembering.to_keep", "get_balance", {"account": "acme"}, "completed"),
+    ],
+)
 def test_a_call_whose_process_died_is_found_by_a_worker(
-    version: AgentVersion, monkeypatch: pytest.MonkeyPatch
+    version: AgentVersion, at: str, tool: str, arguments: dict[str, Any], status: str
 ) -> None:
-    monkeypatch.setattr("agents.runtime.loop.go_on", lambda stretch: None)  # it died right after the commit
-    run = call(version, "get_balance", account="acme")
-    Run.objects.filter(pk=run.pk).update(lease_until=run.created_at)
+    def die(*_: Any, **__: Any) -> None:
+        raise Died
+
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(at, die)
+        killed.setattr("agents.runtime.loop.write", lambda run: None)  # nobody is left who could
+        killed.setattr("agents.runtime.leases.give_back", lambda run: None)
+        with pytest.raises(Died):
+            call(version, tool, **arguments)
+    run = Run.objects.get()
+    assert run.status == "running"
+    Run.objects.update(lease_until=run.created_at)
 
     advance(run.pk)
 
+    assert Run.objects.get().status == status
+    assert ToolCall.objects.count() == 1
+
+
+def test_a_read_that_a_stop_forbids_is_kept_and_waits(version: AgentVersion) -> None:
+    halt(actor=world.operator(), now=timezone.now(), agent="door", reason="Odd things.")
+    run = call(version, "get_balance", account="acme")
+    assert (run.status, call_of(run).status) == ("waiting_retry", "proposed")
+    assert "Odd things." in Run.objects.get(pk=run.pk).reason
+    assert list(Event.objects.filter(run_id=run.pk).values_list("name", flat=True)) == [
+        "run.started",
+        "run.frozen",
+    ]
+
+    lift_halt(actor=world.operator("ben"), now=timezone.now(), agent="door")
+    Run.objects.update(wake_at=run.created_at)
+    advance(run.pk)
     assert Run.objects.get(pk=run.pk).status == "completed"
+
+
+def test_a_read_that_is_denied_is_written_at_once_with_its_end() -> None:
+    version = world.publish_gateway("shut", policy=[{"then": "deny"}])
+    run = call(version, "get_balance", account="acme")
+    assert call_of(run).status == "denied"
+    root = Span.objects.get(run_id=run.pk, operation="invoke_agent")
+    assert root.ended_at is not None
+    assert root.attributes["gatehouse.run.status"] == Run.objects.get(pk=run.pk).status
 
 
 def test_the_same_call_asked_for_many_times_at_once_is_one(version: AgentVersion) -> None:
