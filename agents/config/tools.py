@@ -105,6 +105,7 @@ class ToolOptions(Strict):
     cache: Seconds | None = None
     fresh: Seconds | None = None
     polling: bool = False
+    returns: dict[str, Any] = {}  # JSON Schema of what a call that succeeded returns
     title: str = ""  # "Refund {amount} EUR for {order_id}"
     when_to_use: str = ""
     when_not_to_use: str = ""

@@ -24,8 +24,11 @@ def _each(value: Any, names: list[str], path: list[str | int]) -> Iterator[tuple
         yield from _each(value[names[0]], names[1:], [*path, names[0]])
 
 
-def unknown_at(parameters: dict[str, Any], name: str) -> str:
-    """What is wrong with a dotted name of an argument, with the nearest that is known; empty where nothing is."""
+def unknown_at(parameters: dict[str, Any], name: str, *, what: str = "argument") -> str:
+    """What is wrong with a dotted name of an argument, with the nearest that is known; empty where nothing is.
+
+    `what` the schema is of, where it is not of arguments.
+    """
     places, before = [parameters], ""
     for part in name.split("."):
         objects = [each for place in places for each in _objects(place, parameters, DEEP)]
@@ -34,7 +37,7 @@ def unknown_at(parameters: dict[str, Any], name: str) -> str:
             if any(_takes_any(each) for each in objects):
                 return ""
             where = f" of {before}" if before else ""
-            return f"there is no argument {part!r}{where}; {hint(part, known)}"
+            return f"there is no {what} {part!r}{where}; {hint(part, known)}"
         places = [known[part]]
         before = f"{before}.{part}" if before else part
     return ""

@@ -9,6 +9,7 @@ from typing import Any
 from agents.config.tools import ToolOptions, Undo
 from agents.exceptions import BadConfig
 from agents.tools.arguments import unknown_at
+from agents.tools.soundness import require_sound
 from agents.tools.spec import Category, Effect, Tool, ToolContext
 
 NOT_GIVEN = "(not given)"  # in a title, for an argument that was left out
@@ -43,6 +44,9 @@ def with_options(tool: Tool, options: ToolOptions) -> Tool:
     changes["category"] = options.category or (Category.LOOKUP if reads else Category.MUTATION)
     changes["cache_seconds"] = float(options.cache or 0)
     changes["fresh_seconds"] = float(options.fresh or 0)
+    if options.returns:
+        require_sound(options.returns, what=f"returns of {tool.name}")
+        changes["returns"] = options.returns
     changes["checks"] = options.checks
     changes["look_up"] = options.lookup
     if options.title:

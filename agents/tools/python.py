@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
 import rfc8785
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError, create_model
 
 from agents.tools.results import HALF_A_PAIR, ToolFailure
 from agents.tools.spec import Category, Effect, Preview, Tool, ToolContext
@@ -39,6 +39,8 @@ def tool(
     fingerprint: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function whose first parameter is the ToolContext and whose others are the arguments.
+
+    The type hint of what it returns becomes the schema of its results.
 
     The first paragraph of the docstring tells the model what it does; `Annotated[..., Field(description=...)]`
     describes an argument. `title` is a format string over the arguments ("Refund {amount} EUR for {order_id}") or a
@@ -97,6 +99,7 @@ def tool(
             name=function.__name__,
             description=description,
             parameters=parameters,
+            returns=_returned(hints.get("return", Any)),
             run=bound(function),
             source=f"python:{function.__module__}.{function.__qualname__}",
             digest=hashlib.sha256(rfc8785.dumps(definition)).hexdigest(),
@@ -124,6 +127,14 @@ def tool(
         )
 
     return make
+
+
+def _returned(hint: Any) -> dict[str, Any]:
+    """JSON Schema of what a function with this type hint returns; empty where JSON knows no such type."""
+    try:
+        return TypeAdapter(hint).json_schema(mode="serialization")
+    except PydanticUserError:
+        return {}
 
 
 def _unfitting(error: ValidationError) -> str:

@@ -92,6 +92,7 @@ class Tool:
     cache_seconds: float = 0.0  # of a read: how long its result serves again; 0: never
     polling: bool = False  # the same call again and again is how it is used
     fresh_seconds: float = 0.0  # of a read: how old its result may be when an effect runs; 0: any age
+    returns: dict[str, Any] = field(default_factory=dict)  # JSON Schema of its data; empty: not said
     when_to_use: str = ""
     when_not_to_use: str = ""
     title: Callable[[dict[str, Any]], str] | None = None  # the action in words

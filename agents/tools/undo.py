@@ -27,6 +27,10 @@ def wrong_template(tool: Tool, undo: Tool, template: Mapping[str, Any]) -> str:
         source, _, name = path.partition(".")
         if source == "arguments" and name and (wrong := unknown_at(tool.parameters, name)):
             return f"{path}: {wrong}"
+        fields = ".".join(part for part in name.split(".") if not part.isdecimal())
+        told = tool.returns if source == "result" else {}
+        if told and fields and (wrong := unknown_at(told, fields, what="field")):
+            return f"{path}: in what {tool.name} returns, {wrong}"
     return ""
 
 

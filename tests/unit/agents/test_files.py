@@ -394,6 +394,50 @@ def test_tools_of_every_kind_are_written_as_they_were_read() -> None:
     assert "{credential: team}" in written or "credential: team" in written
 
 
+DOCUMENTED = """\
+agent: support
+purpose: Answers customers about orders and returns.
+pattern: plan_execute
+instructions: |
+  ...
+models:
+  executor: {provider: anthropic, model: claude-sonnet-4-5, base_url: null, fallback: ["openai:gpt-4o"], timeout: 30}
+  planner: "anthropic:claude-haiku-4-5"
+  embeddings: "openai:text-embedding-3-small"
+tools:
+  - python: agents.examples.support.tools.get_order
+  - python: agents.examples.support.tools.issue_refund
+  - http: {name: get_invoice, description: d, method: GET, url: "https://x.example/{invoice_id}", arguments: {invoice_id: string}, effect: read}
+  - openapi: {url: "https://x.example/openapi.json", include: [listOrders], effects: {createRefund: irreversible}}
+  - mcp: {name: shop, command: ["python", "server.py"], env: {}, include: ["*"], effects: {cancel_order: irreversible, get_order: read}, egress: [fetch_url], default_effect: irreversible}
+  - mcp: {name: files, url: "http://x.example/mcp", headers: {}, default_effect: irreversible}
+limits: {turns: 25, tokens: 50000, cost_usd: 2.0, seconds: 120}
+policy:
+  - {tool: issue_refund, when: "arguments.amount <= 50.0 && !tainted", then: allow}
+  - {effect: irreversible, then: require, approvers: 1, role: operator, expires: 15m}
+guardrails: {input_max: 5000, scope: "orders, shipping, returns", verify: off}
+memory: {long_term: true, recall: 3}
+"""
+
+
+@pytest.mark.req("AGT-1", "TOOL-1")
+def test_every_documented_key_is_known() -> None:
+    config: dict[str, Any] = yaml.safe_load(DOCUMENTED)
+    name = config.pop("agent")
+    parsed = AgentConfig.model_validate(config)
+    assert [reference.kind for reference in parsed.tools] == [
+        "python",
+        "python",
+        "http",
+        "openapi",
+        "mcp",
+        "mcp",
+    ]
+    assert parsed.guardrails.verify == "off"
+    again = yaml.safe_load(as_yaml(name, config))
+    assert AgentConfig.model_validate({key: again[key] for key in again if key != "agent"}) == parsed
+
+
 def test_every_mistake_has_its_line() -> None:
     with pytest.raises(BadConfig) as caught:
         parse(GOOD.replace("turns: 5", "turns: 0").replace("then: require", "then: ask"), source="x.yaml")
