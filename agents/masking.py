@@ -22,6 +22,7 @@ from approvals.exceptions import NotAllowed
 from approvals.masks import Masked, Scrubber, values_at, without
 from approvals.models import Approval, Kind, Revision
 from approvals.policy import Action, Outcome, Rule, masking_rules
+from approvals.unmasking import dress_rows, masked_as
 from traces.models import Span
 
 WITHHELD = {"summary": "Withheld: it may show what is masked."}
@@ -75,18 +76,22 @@ def hidden_from(actor: Actor, run_ids: Collection[UUID]) -> dict[UUID, Hidden]:
 
 def hide_in_requests(approvals: Sequence[Approval], actor: Actor) -> None:
     """Mask what this person may not see, on these objects, which are for showing alone."""
-    ids = {row.run_id for row in approvals if row.run_id and row.requested_by_id != actor.user.pk}
-    hidden = hidden_from(actor, ids)
-    kept = [row for row in approvals if row.run_id in hidden and row.requested_by_id != actor.user.pk]
+    others = [row for row in approvals if row.requested_by_id != actor.user.pk]
+    runs = {row.pk: run for row in others if (run := masked_as(row).run_id)}
+    hidden = hidden_from(actor, set(runs.values()))
+    kept = [row for row in others if runs.get(row.pk) in hidden]
     in_part = [row.pk for row in kept if row.get_deferred_fields()]
     whole = Approval.objects.in_bulk(in_part) if in_part else {}
     for row in kept:
-        assert row.run_id is not None
-        _hide_request(row, whole.get(row.pk, row), hidden[row.run_id])
+        _hide_request(row, whole.get(row.pk, row), hidden[runs[row.pk]])
 
 
 def hide_in_rows(rows: Sequence[dict[str, Any]], actor: Actor) -> None:
-    """Mask the titles of requests of which only plain values were read: pk, run_id, requested_by_id and title."""
+    """Mask the titles of requests of which only plain values were read: pk, run_id, requested_by_id and title.
+
+    Planted tests are dressed up first, as what they are like.
+    """
+    dress_rows(rows)
     others = [row for row in rows if row["run_id"] and row["requested_by_id"] != actor.user.pk]
     hidden = hidden_from(actor, {row["run_id"] for row in others})
     kept = [row for row in others if row["run_id"] in hidden]
@@ -183,9 +188,10 @@ def masked_names(agent: str, tool: str, actor: Actor) -> frozenset[str]:
 
 def require_sees_all(approval: Approval, actor: Actor, *, to: str) -> None:
     """Raise NotAllowed where some of the request's arguments are kept from this person."""
-    if approval.run_id is None or approval.requested_by_id == actor.user.pk:
+    run_id = masked_as(approval).run_id
+    if run_id is None or approval.requested_by_id == actor.user.pk:
         return
-    hidden = hidden_from(actor, [approval.run_id]).get(approval.run_id)
+    hidden = hidden_from(actor, [run_id]).get(run_id)
     if hidden and (rules := hidden.of(approval.tool, approval.call_id)):
         raise NotAllowed(
             f"Some of its arguments are masked for you, by the rule: {rules[0]}. To {to}, the role {rules[0].seen_by} is needed."

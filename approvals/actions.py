@@ -260,10 +260,23 @@ def escalate(approval_id: UUID, *, actor: Actor, digest: str, now: datetime, rea
         approval.role = ADMIN
         Approval.objects.filter(pk=approval.pk).update(role=ADMIN)
         _record(approval, "approval.escalated", actor, {"reason": reason})
-        if unmask(approval, "escalate", actor=actor, now=now):  # a test: it bothers nobody else
-            _settle(approval, ApprovalStatus.CANCELLED, now=now)
-            _record(approval, "approval.cancelled", actor, {})
+        _end_test(approval, "escalate", actor=actor, now=now)  # it bothers nobody else
         return approval
+
+
+def end_test(approval_id: UUID, word: str, *, actor: Actor, digest: str, now: datetime) -> bool:
+    """End the planted test that this is, if it is one, by a word that decides no real request; whether it was."""
+    with transaction.atomic():
+        approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
+        return _end_test(approval, word, actor=actor, now=now)
+
+
+def _end_test(approval: Approval, word: str, *, actor: Actor, now: datetime) -> bool:
+    if unmask(approval, word, actor=actor, now=now) is None:
+        return False
+    _settle(approval, ApprovalStatus.CANCELLED, now=now)
+    _record(approval, "approval.cancelled", actor, {})
+    return True
 
 
 def withdraw(approval_id: UUID, *, actor: Actor, now: datetime, reason: str = "") -> Approval:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from agents.masking import masks_of, shown_arguments, shown_words
 from agents.models import Run, ToolCall
 from agents.precedents import NEAREST, Precedents, precedents_of
-from agents.states import CallStatus
+from agents.states import CallStatus, RunStatus
 from approvals.access import ADMIN, Actor, may_decide, require_may_decide
 from approvals.actions import still_missing, why_nobody
 from approvals.denials import STANDS, reopening_of
@@ -23,7 +23,7 @@ from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
 from approvals.stepup.factors import factor_of
 from approvals.stepup.gate import is_proven, needs_step_up
-from approvals.unmasking import told
+from approvals.unmasking import could_be_planted, shown_as, told
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
 
@@ -212,7 +212,7 @@ class Card:
         return (
             self.may_decide
             and self.is_action
-            and self.approval.call_id is not None
+            and shown_as(self.approval).call_id is not None
             and not self.terms.hold
             and not self.terms.step_up
             and not self.masks
@@ -266,7 +266,8 @@ class Card:
     @property
     def is_shut(self) -> bool:
         """Whether its agent is refused when it asks for the same, since somebody denied it."""
-        return self.is_action and self.now < self.shut_until and self.reopening is None
+        is_open = self.reopening is not None or could_be_planted(self.approval)
+        return self.is_action and self.now < self.shut_until and not is_open
 
     @property
     def may_reopen(self) -> bool:
@@ -403,7 +404,21 @@ class Card:
 
     @cached_property
     def run(self) -> Run | None:
-        return Run.objects.filter(pk=self.approval.run_id).first() if self.approval.run_id else None
+        """The run that asks; of a planted test, while it waits, that of what it is like."""
+        run_id = shown_as(self.approval).run_id
+        return Run.objects.filter(pk=run_id).first() if run_id else None
+
+    @property
+    def run_state(self) -> str:
+        """How that run stands: a planted test waits in no run, and shows what a real one does."""
+        if self.run is None or shown_as(self.approval) is self.approval:
+            return self.run.status if self.run else ""
+        return RunStatus.WAITING_APPROVAL
+
+    @cached_property
+    def asker(self) -> User | None:
+        """Who asked by another program."""
+        return shown_as(self.approval).requested_by
 
     @property
     def door(self) -> str:

@@ -18,6 +18,7 @@ from agents.runtime.decide.progress import progress
 from agents.states import CLAIMABLE_RUN, RunStatus
 from agents.undoing import MIDWAY, offered
 from approvals.access import ADMIN, OPERATOR, Actor
+from approvals.unmasking import planted_beside
 from console.htmx import render_page
 from console.narration import (
     RUN_WORDS,
@@ -121,6 +122,8 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
     children = list(found.children.select_related("version__agent").order_by("part", "created_at"))
     hide_in_runs(children, actor)
     asked = list(pending_approvals(found))
+    if not found.is_final:
+        asked += planted_beside([found.pk])
     hide_in_requests(asked, actor)
     return {
         "run": found,
