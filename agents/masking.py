@@ -210,6 +210,11 @@ def _hide_request(row: Approval, whole: Approval, hidden: Hidden) -> None:
     if not in_part:
         _scrub(row, hidden.scrubber, but=("arguments", "parameters", "title", "preview"))
         row.arguments = hidden.arguments(true, rules)
+        before = {str(pk): masking for pk, masking in hidden.calls.items()}
+        for read in row.context.get("evidence", ()):
+            read["arguments"] = hidden.arguments(
+                read.get("arguments"), before.get(read.get("call_id", ""), ())
+            )
         row.preview = WITHHELD if rules and row.preview else hidden.scrubber.value(row.preview)
     row.title = hidden.scrubber.text(whole.title)
     if rules:

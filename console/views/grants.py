@@ -15,6 +15,7 @@ from agents.masking import masked_names, masks_of
 from approvals import grants
 from approvals.access import Actor
 from approvals.exceptions import AlreadyResolved, GateError, Invalid, Missing, NotAllowed
+from approvals.masks import Scrubber
 from approvals.models import Approval, Grant
 from approvals.proposals import proposals, propose
 from approvals.scopes import ANY, AT_MOST, EQUAL, ONE_OF, in_words
@@ -165,8 +166,11 @@ def _require_sees_all(agent: str, tool: str, actor: Actor) -> None:
 def _told(grant: Grant, actor: Actor) -> dict[str, Any]:
     hidden = masked_names(grant.agent, grant.tool, actor)
     shown = {name: limit for name, limit in grant.scope.items() if name not in hidden}
+    limits = Scrubber(grant.scope[name].get("value") for name in grant.scope if name in hidden)
     return {
         "row": grant,
+        "reason": limits.text(grant.reason),
+        "hides_budget": grant.budget_of in hidden,  # what is spent of it are the amounts of its calls
         "scope": in_words(shown) + [f"{name} is masked for you" for name in grant.scope if name in hidden],
         "left": grant.uses - grant.used,
         "confirmed": [row.user.get_username() for row in grant.confirmations.all()],

@@ -84,8 +84,9 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     found = visible_run(request, run_id)
     steps = run_steps(found)
     actor = actor_of(request)
-    hide_in_steps(found, steps, actor)
+    is_masked = hide_in_steps(found, steps, actor) is not None
     context = _head(found, steps, actor) | {"steps": tell_steps(found, steps), "may_undo": may_steer(actor)}
+    context["is_masked"] = is_masked
     return render_page(request, page="runs/run.html", fragment="runs/_head.html", context=context)
 
 
@@ -97,9 +98,14 @@ def steps(request: HttpRequest, run_id: UUID) -> HttpResponse:
     after = _number(request.GET.get("after", ""))
     again = [seq for value in request.GET.getlist("open") if (seq := _number(value)) is not None]
     fresh = run_steps(found, after=after, again=again)
-    hide_in_steps(found, fresh, actor_of(request))
+    is_masked = hide_in_steps(found, fresh, actor_of(request)) is not None
     told = tell_steps(found, fresh)
-    context = {"run": found, "steps": told, "may_undo": may_steer(actor_of(request))}
+    context = {
+        "run": found,
+        "steps": told,
+        "may_undo": may_steer(actor_of(request)),
+        "is_masked": is_masked,
+    }
     return render(request, "runs/_steps.html", context)
 
 
