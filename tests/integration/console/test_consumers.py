@@ -161,12 +161,15 @@ def test_a_mask_that_is_published_while_a_run_is_watched_masks_its_live_words_fr
 
     async def test() -> None:
         path = f"/ws/runs/{run.pk}"
-        async with listening(path, ana) as hers, listening(path, ada) as admins:
+        async with (
+            listening(path, ana) as hers,
+            listening(path, ada) as admins,
+            listening("/ws/feed", ana) as feed,
+        ):
             speak("before")
             assert await said(hers, lambda message: message.get("text") == "before") == []
-            async with listening("/ws/feed", ana) as feed:
-                await off_loop(partial(world.publish_agent, policy=masks))
-                await said(feed, lambda message: message["event"] == "agent.published")
+            await off_loop(partial(world.publish_agent, policy=masks))
+            await said(feed, lambda message: message["event"] == "agent.published")
             speak("globex")
             pk = await off_loop(happen, "step.taken", run.pk)
             assert await said(hers, lambda message: message.get("id") == pk) == []
