@@ -25,7 +25,7 @@ from approvals.policy import Action, Outcome, Rule, masking_rules
 from approvals.unmasking import dress_rows, masked_as
 from traces.models import Span
 
-WITHHELD = {"summary": "Withheld: it may show what is masked."}
+WITHHELD = {"summary": "The preview is withheld from you: it may show what is masked."}
 _KEPT = "_gatehouse_masks"  # on a request that was masked
 _SCRUBBER = "_gatehouse_scrubber"  # likewise
 

@@ -103,7 +103,7 @@ def test_no_page_and_no_answer_of_the_api_holds_the_value(run: Run) -> None:
     card = ana.get(f"/inbox/{approval.pk}").content.decode()
     assert "Masked by the rule: pay: mask account but for the role admin" in card
     assert "Pay EUR 77.25 to [masked]" in card
-    assert "Withheld" in card
+    assert "preview is withheld from you" in card
     assert approval.digest in card
     assert "Pay EUR [masked] to [masked]" in amir.get(f"/inbox/{approval.pk}").content.decode()
     assert "77.25" not in amir.get(f"/runs/{run.pk}").content.decode()
