@@ -20,7 +20,7 @@ else:
     _PlanForm = forms.ModelForm
 
 _TAKEN = ("agent", "tool", "effect", "title", "arguments", "preview", "reason")  # from a real request
-_ROWS = {"task": 3, "arguments": 4, "preview": 4, "reason": 2, "wrong": 2}
+_ROWS = {"task": 3, "arguments": 6, "preview": 8, "reason": 2, "wrong": 2}
 
 
 class _Written(forms.JSONField):
