@@ -156,6 +156,7 @@ def _edit_of_another_program(approval: Approval, arguments: dict[str, Any]) -> E
     ]
     if errors:
         raise Invalid(f"These arguments don't fit: {errors[0]['message']}", errors=errors)
+    terms = terms_of(approval)
     return Edit(
         arguments=arguments,
         digest=action_digest(
@@ -170,5 +171,8 @@ def _edit_of_another_program(approval: Approval, arguments: dict[str, Any]) -> E
         approvers=approval.approvers,
         role=approval.role,
         rule=approval.rule,
-        denials=terms_of(approval).denials,
+        roles=tuple(terms.roles),
+        denials=terms.denials,
+        hold=terms.hold,
+        step_up=terms.step_up,
     )

@@ -20,6 +20,7 @@ from approvals.exceptions import NotAllowed
 from approvals.masks import Masked, Scrubber, values_at, without
 from approvals.models import Approval, Revision
 from approvals.policy import Action, Outcome, Rule, masking_rules
+from approvals.unmasking import masked_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,10 @@ def masked_names(agent: str, tool: str, actor: Actor) -> frozenset[str]:
 
 def require_sees_all(approval: Approval, actor: Actor, *, to: str) -> None:
     """Raise NotAllowed where some of the request's arguments are kept from this person."""
-    if approval.run_id is None or approval.requested_by_id == actor.user.pk:
+    run_id = masked_as(approval).run_id
+    if run_id is None or approval.requested_by_id == actor.user.pk:
         return
-    hidden = hidden_from(actor, [approval.run_id]).get(approval.run_id)
+    hidden = hidden_from(actor, [run_id]).get(run_id)
     if hidden and (rules := hidden.of(approval.tool, approval.call_id)):
         raise NotAllowed(
             f"Some of its arguments are masked for you, by the rule: {rules[0]}. To {to}, the role {rules[0].seen_by} is needed."

@@ -15,27 +15,32 @@ from approvals.access import Actor
 from approvals.masks import Scrubber, without
 from approvals.models import Approval, Kind
 from approvals.policy import Rule
+from approvals.unmasking import dress_rows, masked_as
 from traces.models import Span
 
-WITHHELD = {"summary": "Withheld: it may show what is masked."}
+WITHHELD = {"summary": "The preview is withheld from you: it may show what is masked."}
 _KEPT = "_gatehouse_masks"  # on a request that was masked
 _SCRUBBER = "_gatehouse_scrubber"  # likewise
 
 
 def hide_in_requests(approvals: Sequence[Approval], actor: Actor) -> None:
     """Mask what this person may not see, on these objects, which are for showing alone."""
-    ids = {row.run_id for row in approvals if row.run_id and row.requested_by_id != actor.user.pk}
-    hidden = hidden_from(actor, ids)
-    kept = [row for row in approvals if row.run_id in hidden and row.requested_by_id != actor.user.pk]
+    others = [row for row in approvals if row.requested_by_id != actor.user.pk]
+    runs = {row.pk: run for row in others if (run := masked_as(row).run_id)}
+    hidden = hidden_from(actor, set(runs.values()))
+    kept = [row for row in others if runs.get(row.pk) in hidden]
     in_part = [row.pk for row in kept if row.get_deferred_fields()]
     whole = Approval.objects.in_bulk(in_part) if in_part else {}
     for row in kept:
-        assert row.run_id is not None
-        _hide_request(row, whole.get(row.pk, row), hidden[row.run_id])
+        _hide_request(row, whole.get(row.pk, row), hidden[runs[row.pk]])
 
 
 def hide_in_rows(rows: Sequence[dict[str, Any]], actor: Actor) -> None:
-    """Mask the titles of requests of which only plain values were read: pk, run_id, requested_by_id and title."""
+    """Mask the titles of requests of which only plain values were read: pk, run_id, requested_by_id and title.
+
+    Planted tests are dressed up first, as what they are like.
+    """
+    dress_rows(rows)
     others = [row for row in rows if row["run_id"] and row["requested_by_id"] != actor.user.pk]
     hidden = hidden_from(actor, {row["run_id"] for row in others})
     kept = [row for row in others if row["run_id"] in hidden]
@@ -126,6 +131,11 @@ def _hide_request(row: Approval, whole: Approval, hidden: Hidden) -> None:
     if not in_part:
         _scrub(row, hidden.scrubber, but=("arguments", "parameters", "title", "preview"))
         row.arguments = hidden.arguments(true, rules)
+        before = {str(pk): masking for pk, masking in hidden.calls.items()}
+        for read in row.context.get("evidence", ()):
+            read["arguments"] = hidden.arguments(
+                read.get("arguments"), before.get(read.get("call_id", ""), ())
+            )
         row.preview = WITHHELD if rules and row.preview else hidden.scrubber.value(row.preview)
     row.title = hidden.scrubber.text(whole.title)
     if rules:

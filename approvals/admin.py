@@ -5,15 +5,18 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
 
 from approvals.access import Actor
+from approvals.canaries_admin import CanaryPlanAdmin
 from approvals.deliveries import resend
 from approvals.models import (
     Approval,
-    CanaryPlan,
     Decision,
     Delegation,
     Delivery,
@@ -28,6 +31,8 @@ from approvals.models import (
 from approvals.stepup.factors import reset
 from traces.admin import History, ReadOnly
 from traces.recorder import record
+
+__all__ = ["ApprovalAdmin", "CanaryPlanAdmin"]
 
 
 class RevisionInline(ReadOnly, TabularInline):
@@ -57,6 +62,12 @@ class ApprovalAdmin(History):
     ordering = ("-requested_at",)
     exclude = ("callback_url",)  # it may hold a secret of whoever is told there
     inlines = (RevisionInline, VoteInline)
+    actions_detail = ("plan_test",)
+
+    @action(description="Plan a planted test like this")  # type: ignore[untyped-decorator]
+    def plan_test(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The form of a planted test, filled in with what this request says."""
+        return redirect(f"{reverse('admin:approvals_canaryplan_add')}?like={object_id}")
 
 
 @admin.register(Decision)
@@ -141,34 +152,6 @@ class EscalationStepAdmin(ModelAdmin):
             self.delete_model(request, step)
 
 
-@admin.register(CanaryPlan)
-class CanaryPlanAdmin(ModelAdmin):
-    """Obviously wrong requests that are planted to see whether people look; nothing of them can run."""
-
-    list_display = ("title", "agent", "tool", "enabled", "days", "minutes")
-    list_filter = ("enabled",)
-
-    def log_addition(self, request: HttpRequest, obj: CanaryPlan, message: Any) -> Any:
-        """Keep it in the audit log, too."""
-        _record_plan("canary_plan.added", request, obj)
-        return super().log_addition(request, obj, message)
-
-    def log_change(self, request: HttpRequest, obj: CanaryPlan, message: Any) -> Any:
-        """Keep it in the audit log, too."""
-        _record_plan("canary_plan.changed", request, obj)
-        return super().log_change(request, obj, message)
-
-    def delete_model(self, request: HttpRequest, obj: CanaryPlan) -> None:
-        """Keep it in the audit log, too."""
-        _record_plan("canary_plan.deleted", request, obj)
-        super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CanaryPlan]) -> None:
-        """Keep each in the audit log, too."""
-        for plan in queryset:
-            self.delete_model(request, plan)
-
-
 @admin.register(DutyHours)
 class DutyHoursAdmin(ReadOnly, ModelAdmin):
     """When people are on duty; each says so on their own page."""
@@ -215,9 +198,3 @@ def _record_step(name: str, request: HttpRequest, step: EscalationStep) -> None:
         "role": step.role,
     }
     record(name, actor=f"user:{request.user.get_username()}", object_id=str(step.pk), data=data)
-
-
-def _record_plan(name: str, request: HttpRequest, plan: CanaryPlan) -> None:
-    """What it will look like is left out: whoever reads the log would know it again."""
-    data = {"tool": plan.tool, "agent": plan.agent, "enabled": plan.enabled, "days": plan.days}
-    record(name, actor=f"user:{request.user.get_username()}", object_id=str(plan.pk), data=data)

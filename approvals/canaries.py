@@ -11,15 +11,15 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from approvals.access import OPERATOR
 from approvals.digest import action_digest
 from approvals.exceptions import Halted
-from approvals.eyes import Needs, four_eyes, terms
+from approvals.eyes import Needs, four_eyes, terms, terms_of
 from approvals.halts import require_running
-from approvals.models import Approval, Canary, CanaryPlan, CanaryResult, Kind
+from approvals.models import Approval, Canary, CanaryPlan, CanaryResult, Kind, Terms
 from approvals.programs import schema_of
 from approvals.requests import Request, request_approval
-from approvals.risk import assess
+from approvals.risk import EGRESS, LOOKED_AT, Past, assess
+from approvals.states import ApprovalStatus
 from traces.recorder import record
 
 SPREAD = (0.5, 1.5)  # times its days, until the next of a plan
@@ -47,11 +47,18 @@ def plant_due(*, now: datetime) -> list[Approval]:
 
 def plant(plan: CanaryPlan, *, now: datetime) -> Approval:
     """Put one among the requests; in a transaction."""
-    like = Approval.objects.filter(agent=plan.agent, tool=plan.tool, call_id__isnull=False)
-    model = like.order_by(
-        "-requested_at", "-id"
-    ).first()  # what people know requests of this tool to look like
-    risk = assess(effect=plan.effect, arguments=plan.arguments)
+    like = _like(plan)
+    model = like or Approval(
+        rule=DEFAULT_RULE.format(effect=plan.effect), parameters=schema_of(plan.arguments)
+    )
+    asked = terms_of(like) if like else Terms()
+    risk = assess(
+        effect=plan.effect,
+        egress=EGRESS in model.context.get("risk", ()),
+        tainted=model.tainted,
+        arguments=plan.arguments,
+        past=_past(like) if like else None,
+    )
     with transaction.atomic():
         approval = request_approval(
             Request(
@@ -59,33 +66,57 @@ def plant(plan: CanaryPlan, *, now: datetime) -> Approval:
                 title=plan.title,
                 tool=plan.tool,
                 arguments=plan.arguments,
-                # Without a tool's own digest: no real call can have this one.
                 digest=action_digest(
-                    tool=plan.tool, tool_digest="", arguments=plan.arguments, subject={}, policy_digest=""
+                    tool=plan.tool,
+                    tool_digest=model.tool_digest,
+                    arguments=plan.arguments,
+                    subject=model.subject,
+                    policy_digest=model.policy_digest,
                 ),
-                parameters=model.parameters if model else schema_of(plan.arguments),
+                parameters=model.parameters,
+                tool_digest=model.tool_digest,
                 effect=plan.effect,
                 risk=risk.level,
-                rule=model.rule if model else DEFAULT_RULE.format(effect=plan.effect),
+                tainted=model.tainted,
+                taint_sources=model.taint_sources,
+                rule=model.rule,
+                policy_digest=model.policy_digest,
                 reason=plan.reason,
-                context={"task": plan.task, "evidence": [], "risk": list(risk.reasons)},
+                context={
+                    "task": plan.task or model.context.get("task", ""),
+                    "evidence": model.context.get("evidence", []),
+                    "risk": list(risk.reasons),
+                },
+                preview=plan.preview,
                 agent=plan.agent,
-                agent_version=model.agent_version if model else None,
-                simulated=model.simulated if model else False,
+                agent_version=model.agent_version,
+                subject=model.subject,
+                simulated=model.simulated,
+                role=model.role,
+                approvers=model.approvers,
                 expires_in=60 * plan.minutes,
                 terms=terms(
-                    Needs(1, OPERATOR, four_eyes=four_eyes(Kind.ACTION, plan.effect, risk.level)),
-                    denials=1,
-                    hold=0,
-                    stakes=[],
+                    Needs(
+                        model.approvers,
+                        model.role,
+                        tuple(asked.roles),
+                        tuple((int(stake["user"]), str(stake["why"])) for stake in asked.stakes),
+                        four_eyes(Kind.ACTION, plan.effect, risk.level),
+                    ),
+                    denials=asked.denials,
+                    hold=asked.hold,
+                    stakes=asked.stakes,
                     asker=None,
+                    step_up=asked.step_up,
                 ),
             ),
             actor="system",
             now=now,
         )
         nonce = secrets.token_hex(32)
-        Canary.objects.create(approval=approval, plan=plan, wrong=plan.wrong, nonce=nonce, planted_at=now)
+        Canary.objects.create(
+            approval=approval, plan=plan, like=like, wrong=plan.wrong, nonce=nonce, planted_at=now
+        )
         record(
             "canary.planted",
             actor="system",
@@ -98,6 +129,26 @@ def plant(plan: CanaryPlan, *, now: datetime) -> Approval:
 def commitment(approval: Approval, nonce: str) -> str:
     """What the audit log holds of a planted request before it is decided; SHA-256, in hex."""
     return hashlib.sha256(f"{approval.pk}:{nonce}".encode()).hexdigest()
+
+
+def _like(plan: CanaryPlan) -> Approval | None:
+    """What people know requests of this tool to look like: the latest that waits, else the latest."""
+    rows = Approval.objects.filter(agent=plan.agent, tool=plan.tool, kind=Kind.ACTION, call_id__isnull=False)
+    latest = rows.order_by("-requested_at", "-pk")
+    return latest.filter(status=ApprovalStatus.PENDING).first() or latest.first()
+
+
+def _past(like: Approval) -> Past:
+    """What was approved of this tool before, so that an amount is as unusual here as a real one would be."""
+    rows = Approval.objects.filter(
+        agent=like.agent, tool=like.tool, status=ApprovalStatus.APPROVED, call_id__isnull=False
+    )
+    approved = rows.filter(simulated=like.simulated).order_by("-requested_at")[:LOOKED_AT]
+    found = list(approved.values_list("arguments", "subject"))
+    return Past(
+        by_asker=[arguments for arguments, _ in found],
+        for_subject=not like.subject or any(subject == like.subject for _, subject in found),
+    )
 
 
 def _is_free(plan: CanaryPlan) -> bool:

@@ -173,10 +173,23 @@ def escalate(approval_id: UUID, *, actor: Actor, digest: str, now: datetime, rea
         approval.role = ADMIN
         Approval.objects.filter(pk=approval.pk).update(role=ADMIN)
         record_about(approval, "approval.escalated", actor, {"reason": reason})
-        if unmask(approval, "escalate", actor=actor, now=now):  # a test: it bothers nobody else
-            settle(approval, ApprovalStatus.CANCELLED, now=now)
-            record_about(approval, "approval.cancelled", actor, {})
+        _end_test(approval, "escalate", actor=actor, now=now)  # it bothers nobody else
         return approval
+
+
+def end_test(approval_id: UUID, word: str, *, actor: Actor, digest: str, now: datetime) -> bool:
+    """End the planted test that this is, if it is one, by a word that decides no real request; whether it was."""
+    with transaction.atomic():
+        approval = _lock_pending(approval_id, actor=actor, digest=digest, now=now)
+        return _end_test(approval, word, actor=actor, now=now)
+
+
+def _end_test(approval: Approval, word: str, *, actor: Actor, now: datetime) -> bool:
+    if unmask(approval, word, actor=actor, now=now) is None:
+        return False
+    settle(approval, ApprovalStatus.CANCELLED, now=now)
+    record_about(approval, "approval.cancelled", actor, {})
+    return True
 
 
 def _lock_pending(approval_id: UUID, *, actor: Actor, digest: str, now: datetime) -> Approval:

@@ -12,6 +12,7 @@ from approvals.access import Actor, get_approval, require_may_decide
 from approvals.exceptions import AlreadyResolved
 from approvals.models import Approval, Kind, Reopening
 from approvals.states import ApprovalStatus
+from approvals.unmasking import could_be_planted, told
 from traces.recorder import record
 
 STANDS = timedelta(hours=24)  # for so long a denial answers whoever asks the same
@@ -38,8 +39,8 @@ def standing_denial(
         agent=agent,
         resolved_at__gt=now - STANDS,
     )
-    if asked_by is not None:
-        denied = denied.filter(requested_by=asked_by, call_id=None)
+    # An agent's own have a call, which a planted test has not: its denial stands for nothing.
+    denied = denied.filter(requested_by=asked_by, call_id=None) if asked_by else denied.exclude(call_id=None)
     return denied.exclude(Exists(later)).select_related("decision").order_by("-resolved_at").first()
 
 
@@ -77,6 +78,8 @@ def reopen(approval_id: UUID, *, actor: Actor, now: datetime, reason: str = "") 
                 f"Approval {approval.pk} is {approval.status}: only a denied action can be re-opened.",
                 status=approval.status,
             )
+        if could_be_planted(approval):
+            raise AlreadyResolved(f"{told(approval)} Nothing is refused for it.", status=approval.status)
         if earlier := reopening_of(approval):
             return earlier
         row = Reopening.objects.create(approval=approval, user=actor.user, reason=reason, reopened_at=now)

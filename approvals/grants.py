@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor, get_approval, require_may_decide, roles_of
+from approvals.deciding import end_test
 from approvals.exceptions import AlreadyResolved, Invalid, Missing, NotAllowed
 from approvals.eyes import Needs, lacking, terms_of
 from approvals.models import Grant, GrantConfirmation, Kind
@@ -22,6 +23,7 @@ from approvals.places import voices_of
 from approvals.scopes import LARGEST, Scope, check_scope, in_words, is_number, round_up
 from approvals.settling import require_pending
 from approvals.stepup.gate import require_proven
+from approvals.unmasking import could_be_planted, shown_as
 from traces.recorder import record
 
 LONGEST = timedelta(days=30)
@@ -64,15 +66,15 @@ def grant_from_card(
     budget_of: str = "",
     budget: float | None = None,
     reason: str = "",
-) -> Grant:
+) -> Grant | None:
     """Allow calls like the one that this request shows, which itself still waits. `seconds` is how long.
 
-    Raises NotAllowed, Missing, AlreadyResolved, Invalid.
+    None where it was a planted test: that ends it, and nothing is allowed. Raises NotAllowed, Missing, AlreadyResolved, Invalid.
     """
     approval = get_approval(approval_id, actor=actor)
     require_may_decide(actor, approval)
     require_pending(approval)
-    if approval.kind != Kind.ACTION or approval.call_id is None:
+    if approval.kind != Kind.ACTION or shown_as(approval).call_id is None:
         raise Invalid("Only calls of agents that run here can be granted: another program asks each time.")
     terms = terms_of(approval)
     if terms.hold:
@@ -98,6 +100,10 @@ def grant_from_card(
         reason=reason,
         approval_id=approval.pk,
     )
+    _check(offer, actor=actor, now=now)
+    if could_be_planted(approval):
+        end_test(approval.pk, "grant", actor=actor, digest=digest, now=now)
+        return None
     return give(offer, actor=actor, now=now)
 
 
@@ -106,12 +112,7 @@ def give(offer: Offer, *, actor: Actor, now: datetime) -> Grant:
 
     Raises NotAllowed, Invalid.
     """
-    _require_may_grant(actor, offer.role, now=now)
-    check_scope(offer.scope)
-    if not 0 < offer.seconds <= LONGEST.total_seconds():
-        raise Invalid(f"A grant lasts at most {LONGEST.days} days, and more than no time.")
-    if not 0 < offer.uses <= MOST_USES:
-        raise Invalid(f"A grant is for 1 to {MOST_USES:,} calls.")
+    _check(offer, actor=actor, now=now)
     with transaction.atomic():
         grant = Grant.objects.create(
             agent=offer.agent,
@@ -136,6 +137,17 @@ def give(offer: Offer, *, actor: Actor, now: datetime) -> Grant:
         _record(grant, "grant.made", actor, {"scope": in_words(grant.scope), "uses": grant.uses})
         _confirm(grant, actor, now)
     return grant
+
+
+def _check(offer: Offer, *, actor: Actor, now: datetime) -> None:
+    """Raise NotAllowed or Invalid where this person can't allow that."""
+    _require_may_grant(actor, offer.role, now=now)
+    check_scope(offer.scope)
+    if not 0 < offer.seconds <= LONGEST.total_seconds():
+        raise Invalid(f"A grant lasts at most {LONGEST.days} days, and more than no time.")
+    if not 0 < offer.uses <= MOST_USES:
+        raise Invalid(f"A grant is for 1 to {MOST_USES:,} calls.")
+    _budget(offer)
 
 
 def confirm(grant_id: UUID, *, actor: Actor, now: datetime) -> Grant:

@@ -9,6 +9,7 @@ from typing import Any
 from approvals.scopes import is_number
 
 LEVELS = ("low", "medium", "high")
+EGRESS = "it reaches others outside"
 FAR = 3.0  # times the usual
 ENOUGH = 5  # calls, from which on there is a usual
 LOOKED_AT = 200  # of the latest calls of a tool: what is new is judged by these
@@ -60,7 +61,7 @@ def assess(
     else:
         reasons.append("it only reads")
     if egress:
-        reasons.append("it reaches others outside")
+        reasons.append(EGRESS)
         level = max(level, 1)
     if tainted:
         reasons.append("outsiders wrote some of what was read before")

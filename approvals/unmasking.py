@@ -1,9 +1,18 @@
-"""The moment in which a planted test is told to be one: when it is decided, or its time is up."""
+"""Planted tests before and after they are told to be some: what each is shown with, and the moment of telling.
 
+It is told when it is decided, or its time is up.
+"""
+
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
 
 from approvals.access import Actor
 from approvals.models import Approval, Canary, CanaryResult
+from approvals.states import ApprovalStatus
 from traces.recorder import record
 
 RESULTS = {
@@ -11,8 +20,10 @@ RESULTS = {
     "edit": CanaryResult.CHANGED,
     "reject": CanaryResult.CAUGHT,
     "escalate": CanaryResult.CAUGHT,
+    "grant": CanaryResult.MISSED,
     "expire": CanaryResult.EXPIRED,
 }
+_LIKE = "_gatehouse_like"  # kept on the object, that is for one request
 _TOLD = {
     CanaryResult.CAUGHT: "{who} caught it.",
     CanaryResult.CHANGED: "{who} changed it, and so looked.",
@@ -23,7 +34,51 @@ _TOLD = {
 
 def could_be_planted(approval: Approval) -> bool:
     """Whether nobody who could act on it asked: true of planted tests, and told without asking the database."""
-    return approval.run_id is None and approval.call_id is None and approval.requested_by_id is None
+    return approval.run_id is None and approval.requested_by_id is None and approval.call_id is None
+
+
+def shown_as(approval: Approval) -> Approval:
+    """Whose run, asker and call a request is shown with: its own; while a planted test waits, those of a real one.
+
+    For showing alone: nothing that acts may follow what this returns.
+    """
+    like = masked_as(approval)
+    return like if approval.status == ApprovalStatus.PENDING else approval
+
+
+def masked_as(approval: Approval) -> Approval:
+    """The request whose run says what of this one is masked: its own; of a planted test that of the one it is like.
+
+    It was made in the image of that one, so that this holds after it is settled, too.
+    """
+    if not could_be_planted(approval):
+        return approval
+    if not hasattr(approval, _LIKE):
+        setattr(approval, _LIKE, _likes([approval.pk]).get(approval.pk))
+    return getattr(approval, _LIKE) or approval
+
+
+def dress_rows(rows: Iterable[dict[str, Any]]) -> None:
+    """Show planted tests among plain values of requests with run and asker of what they are like."""
+    bare = [row for row in rows if row["run_id"] is None and row["requested_by_id"] is None]
+    likes = _likes([row["pk"] for row in bare]) if bare else {}
+    for row in bare:
+        if (like := likes.get(row["pk"])) is not None:
+            row["run_id"] = like.run_id
+            row["asker"] = like.requested_by.get_username() if like.requested_by else None
+
+
+def planted_beside(run_ids: Iterable[UUID]) -> QuerySet[Approval]:
+    """The planted tests that wait and are shown with these runs. For people alone: a program waits for its own."""
+    return Approval.objects.filter(
+        canary__result=CanaryResult.WAITING, canary__like__run_id__in=list(run_ids)
+    )
+
+
+def _likes(ids: list[UUID]) -> dict[UUID, Approval]:
+    found = Canary.objects.filter(approval__in=ids, like__isnull=False)
+    rows = found.select_related("like__requested_by").defer("like__context", "like__preview")
+    return {row.approval_id: row.like for row in rows if row.like is not None}
 
 
 def unmask(approval: Approval, word: str, *, actor: Actor | None, now: datetime) -> Canary | None:

@@ -7,6 +7,7 @@ from approvals.attention.models import Care, Watch
 from approvals.eyes import electorate, eligible
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
+from approvals.unmasking import shown_as
 from approvals.viewing import views_of
 from console.presence import lookers
 from console.timeline import timeline_of
@@ -25,6 +26,7 @@ def around(approval: Approval, actor: Actor) -> dict[str, Any]:
         "others": _who_may(approval) if is_pending else [],
         "watches": Watch.objects.filter(approval=approval, user=actor.user).exists(),
         "timeline": timeline_of(approval),
+        "call_id": shown_as(approval).call_id,
         "views": [(view.actor.partition(":")[2], view.at) for view in views_of(approval)],
     } | others_who_look(approval, actor)
 

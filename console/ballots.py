@@ -16,6 +16,7 @@ from approvals.queries import standing_halts, standing_hold
 from approvals.states import ApprovalStatus
 from approvals.stepup.factors import factor_of
 from approvals.stepup.gate import is_proven, needs_step_up
+from approvals.unmasking import shown_as
 from approvals.voting import still_missing, why_nobody
 
 
@@ -144,7 +145,7 @@ class Ballot:
         return (
             self.may_decide
             and self.is_action
-            and self.approval.call_id is not None
+            and shown_as(self.approval).call_id is not None
             and not self.terms.hold
             and not self.terms.step_up
             and not self.masks

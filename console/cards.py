@@ -11,12 +11,12 @@ from django.contrib.auth.models import User
 from agents.masking import shown_arguments, shown_words
 from agents.models import Run, ToolCall
 from agents.precedents import NEAREST, Precedents, precedents_of
-from agents.states import CallStatus
+from agents.states import CallStatus, RunStatus
 from approvals.denials import STANDS, reopening_of
 from approvals.models import Decision, Kind, Reopening, Revision
 from approvals.scopes import as_text, is_number
 from approvals.states import ApprovalStatus
-from approvals.unmasking import told
+from approvals.unmasking import could_be_planted, shown_as, told
 from console.ballots import Ballot
 from console.receipts import Receipt, receipt_of
 from console.schema_form import SchemaForm, argument_names
@@ -120,7 +120,8 @@ class Card(Ballot):
     @property
     def is_shut(self) -> bool:
         """Whether its agent is refused when it asks for the same, since somebody denied it."""
-        return self.is_action and self.now < self.shut_until and self.reopening is None
+        is_open = self.reopening is not None or could_be_planted(self.approval)
+        return self.is_action and self.now < self.shut_until and not is_open
 
     @cached_property
     def revisions(self) -> list[Revision]:
@@ -243,7 +244,21 @@ class Card(Ballot):
 
     @cached_property
     def run(self) -> Run | None:
-        return Run.objects.filter(pk=self.approval.run_id).first() if self.approval.run_id else None
+        """The run that asks; of a planted test, while it waits, that of what it is like."""
+        run_id = shown_as(self.approval).run_id
+        return Run.objects.filter(pk=run_id).first() if run_id else None
+
+    @property
+    def run_state(self) -> str:
+        """How that run stands: a planted test waits in no run, and shows what a real one does."""
+        if self.run is None or shown_as(self.approval) is self.approval:
+            return self.run.status if self.run else ""
+        return RunStatus.WAITING_APPROVAL
+
+    @cached_property
+    def asker(self) -> User | None:
+        """Who asked by another program."""
+        return shown_as(self.approval).requested_by
 
     @property
     def door(self) -> str:

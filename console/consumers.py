@@ -232,6 +232,12 @@ class RunConsumer(LiveConsumer):
             return
         await self.send_json({"event": "run.said"} | {name: message[name] for name in SAID})
 
+    async def feed_events(self, message: dict[str, Any]) -> None:
+        if any(event["name"] == "agent.published" for event in message["events"]):
+            self.is_muted = True  # it may mask what is being said: nothing more is, before that is looked up
+            self.arrived.set()
+        await super().feed_events(message)
+
     async def _tell_what_came(self) -> None:
         with contextlib.suppress(RedisError):
             await asyncio.to_thread(watch, self._run_id(), anew=not self.watched)

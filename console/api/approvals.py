@@ -6,7 +6,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router
@@ -23,7 +23,7 @@ from approvals.models import Approval, Decision, Delivery, DeliveryStatus, Hold,
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
 from approvals.stepup.gate import needs_step_up
-from approvals.unmasking import told
+from approvals.unmasking import planted_beside, shown_as, told
 from approvals.voting import still_missing, why_nobody
 from console.api.auth import ANY, ASK, READ, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
@@ -88,7 +88,8 @@ def listing(request: HttpRequest, query: Query[ApprovalQuery]) -> ApprovalList:
     if query.status is not None:
         rows = rows.filter(status=query.status)
     if query.run is not None:
-        rows = rows.filter(run_id=query.run)
+        beside = planted_beside([query.run]).values("pk")
+        rows = rows.filter(Q(run_id=query.run) | Q(pk__in=beside))
     found, people = page(rows, query, time="requested_at"), electorate()
     hide_in_requests(found.rows, actor_of(request))
     return ApprovalList(items=[shape_approval(approval, people) for approval in found.rows], next=found.next)
@@ -188,7 +189,7 @@ def shape_approval(approval: Approval, people: Sequence[Voice] | None = None) ->
         reason=approval.reason,
         rule=approval.rule,
         tainted=approval.tainted,
-        run=approval.run_id,
+        run=shown_as(approval).run_id,
         agent=approval.agent,
         approvers=approval.approvers,
         missing=_missing(approval, people),

@@ -21,9 +21,10 @@ from agents.models import Run, Step, StepKind, ToolCall
 from agents.queries import find_runs, get_run, pending_approvals, run_steps
 from agents.states import FINAL_RUN, CallStatus, RunStatus
 from agents.steering import guide, steer_plan
-from approvals.access import Actor
+from approvals.access import PEOPLE, Actor
 from approvals.models import Approval
 from approvals.states import ApprovalStatus
+from approvals.unmasking import planted_beside
 from console.api.auth import READ, RUN, actor_of
 from console.api.idempotency import IdempotencyKey, create_once
 from console.api.paging import PageQuery, page
@@ -237,6 +238,10 @@ def shape_runs(runs: Sequence[Run], actor: Actor | None) -> list[RunOut]:
     pending = Approval.objects.filter(run_id__in=[run.pk for run in runs], status=ApprovalStatus.PENDING)
     for approval_id, run_id in pending.order_by("requested_at", "pk").values_list("pk", "run_id"):
         waiting[run_id].append(approval_id)
+    if actor is not None and actor.roles & PEOPLE:
+        beside = planted_beside([run.pk for run in runs if not run.is_final])
+        for approval_id, run_id in beside.values_list("pk", "canary__like__run_id"):
+            waiting[run_id].append(approval_id)
     for run in runs:
         if run.status == RunStatus.WAITING_RUNS:
             waiting[run.pk] = list(pending_approvals(run).values_list("pk", flat=True))

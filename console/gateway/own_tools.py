@@ -25,6 +25,7 @@ from approvals.exceptions import GateError, Missing
 from approvals.models import Approval, Decision
 from approvals.programs import ask_for_program
 from approvals.states import ApprovalStatus
+from approvals.unmasking import shown_as
 from console.api.idempotency import KeyReused, once
 from console.api.runs import shape_run
 from console.api.shapes import ApprovalIn, RunIn
@@ -228,5 +229,5 @@ def _shape(approval: Approval) -> dict[str, Any]:
         "digest": approval.digest,
         "decision": decision.verdict if decision else None,
         "reason": decision.reason if decision else "",
-        "run_id": str(approval.run_id) if approval.run_id else None,
+        "run_id": str(run_id) if (run_id := shown_as(approval).run_id) else None,
     }

@@ -15,6 +15,7 @@ from agents.hidden import may_mask
 from approvals.attention.models import Comment
 from approvals.models import Approval, Decision, Halt, Kind
 from approvals.states import ApprovalStatus
+from approvals.unmasking import masked_as
 from console.notifications.models import Notice, Topic
 from traces.models import Event
 
@@ -66,7 +67,8 @@ def message_of(notice: Notice, approval: Approval | None, *, with_title: bool) -
     if approval is None:
         return _without_request(notice, event)
     lines = [f"Request {reference(approval)}, {approval.risk} risk{_whose(approval)}."]
-    if with_title and approval.kind == Kind.ACTION and approval.run_id and not may_mask(approval.run_id):
+    run_id = masked_as(approval).run_id
+    if with_title and approval.kind == Kind.ACTION and run_id and not may_mask(run_id):
         lines.append(plain(approval.title))
     if notice.stands_in_for:
         lines.append(f"You stand in for {notice.stands_in_for}.")

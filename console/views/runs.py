@@ -18,6 +18,7 @@ from agents.runtime.decide.progress import progress
 from agents.states import CLAIMABLE_RUN, RunStatus
 from agents.undoing import MIDWAY, offered
 from approvals.access import ADMIN, OPERATOR, Actor
+from approvals.unmasking import planted_beside
 from console.htmx import render_page
 from console.narration import (
     RUN_WORDS,
@@ -83,8 +84,9 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     found = visible_run(request, run_id)
     steps = run_steps(found)
     actor = actor_of(request)
-    hide_in_steps(found, steps, actor)
+    is_masked = hide_in_steps(found, steps, actor) is not None
     context = _head(found, steps, actor) | {"steps": tell_steps(found, steps), "may_undo": may_steer(actor)}
+    context["is_masked"] = is_masked
     return render_page(request, page="runs/run.html", fragment="runs/_head.html", context=context)
 
 
@@ -96,9 +98,14 @@ def steps(request: HttpRequest, run_id: UUID) -> HttpResponse:
     after = _number(request.GET.get("after", ""))
     again = [seq for value in request.GET.getlist("open") if (seq := _number(value)) is not None]
     fresh = run_steps(found, after=after, again=again)
-    hide_in_steps(found, fresh, actor_of(request))
+    is_masked = hide_in_steps(found, fresh, actor_of(request)) is not None
     told = tell_steps(found, fresh)
-    context = {"run": found, "steps": told, "may_undo": may_steer(actor_of(request))}
+    context = {
+        "run": found,
+        "steps": told,
+        "may_undo": may_steer(actor_of(request)),
+        "is_masked": is_masked,
+    }
     return render(request, "runs/_steps.html", context)
 
 
@@ -121,6 +128,8 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
     children = list(found.children.select_related("version__agent").order_by("part", "created_at"))
     hide_in_runs(children, actor)
     asked = list(pending_approvals(found))
+    if not found.is_final:
+        asked += planted_beside([found.pk])
     hide_in_requests(asked, actor)
     return {
         "run": found,

@@ -260,7 +260,7 @@ SCOPE: dict[str, dict[str, Any]] = {
 
 
 def grant_from(request: Approval, actor: Actor | None = None, **values: Any) -> Grant:
-    return grants.grant_from_card(
+    grant = grants.grant_from_card(
         request.pk,
         actor=actor or world.operator(),
         digest=request.digest,
@@ -268,6 +268,8 @@ def grant_from(request: Approval, actor: Actor | None = None, **values: Any) -> 
         now=timezone.now(),
         **{"uses": 2, "seconds": 3600} | values,
     )
+    assert grant is not None
+    return grant
 
 
 @pytest.mark.req("APR-6")

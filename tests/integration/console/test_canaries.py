@@ -1,5 +1,6 @@
 """Planted tests: shown as any request, never run, told at once, and kept out of what is learnt from decisions."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from agents import precedents
 from agents.decisions import decide
@@ -16,15 +18,17 @@ from agents.models import Precedent, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call
 from approvals import halts, settling
-from approvals.access import Actor
+from approvals.access import Actor, visible_approvals
 from approvals.attention.escalation import escalate_due
 from approvals.attention.models import EscalationStep
 from approvals.canaries import commitment, plant, plant_due
-from approvals.exceptions import Missing, NotAllowed
-from approvals.models import Approval, Canary, CanaryPlan, CanaryResult
+from approvals.denials import reopen, standing_denial
+from approvals.exceptions import AlreadyResolved, Missing, NotAllowed
+from approvals.models import Approval, Canary, CanaryPlan, CanaryResult, Grant
 from approvals.programs import ask_for_program
 from approvals.proposals import proposals
 from tests import world
+from tests.integration.console.callers import Caller
 from traces.models import Event
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("APR-2")]
@@ -211,12 +215,18 @@ def test_an_admin_plans_them_and_nobody_else(client: Client) -> None:
     assert "nobody" not in str(event.data)
 
 
-def test_its_card_tells_who_asked_and_what_was_decided_before_as_a_real_one_does(
-    client: Client, plan: CanaryPlan
-) -> None:
+@pytest.fixture
+def real() -> Approval:
+    """A real request of the same agent and tool, of a run that read what outsiders wrote."""
     with using(Scripted([call("pay", account="acme", amount=30_000)])):
         world.publish_agent()
-        real = world.pending(world.carry_on(world.start()))
+        run = world.start(subject={"customer_id": "C-1"})
+        return world.pending(world.carry_on(run))
+
+
+def test_its_card_tells_who_asked_and_what_was_decided_before_as_a_real_one_does(
+    client: Client, real: Approval, plan: CanaryPlan
+) -> None:
     say(real, "reject", reason="Far too much.")
     precedents.keep(real.pk)
     planted = plant(plan, now=timezone.now())
@@ -225,3 +235,95 @@ def test_its_card_tells_who_asked_and_what_was_decided_before_as_a_real_one_does
     assert "Far too much." in card
     happened = " ".join(client.get(f"/inbox/{planted.pk}/timeline").content.decode().split())
     assert "<strong>teller</strong> asked" in happened
+
+
+def elements(client: Client, approval: Approval) -> str:
+    """Tags and fixed words of a card, without what requests may differ in."""
+    card = client.get(f"/inbox/{approval.pk}", headers=FRAGMENT).content.decode()
+    for value in (str(approval.pk), approval.digest, approval.title):
+        card = card.replace(escape(value), "…")
+    card = re.sub(r"<(time|pre|blockquote)[^>]*>.*?</\1>", "", card, flags=re.DOTALL)
+    card = re.sub(r"<td>[^<]*</td>|name=.csrf[^>]*>|state=[^\"]*", "", card)
+    return re.sub(r"\s+", " ", card)
+
+
+def test_before_it_is_decided_it_is_told_from_a_real_one_neither_by_its_card_nor_by_the_api(
+    client: Client, real: Approval, plan: CanaryPlan
+) -> None:
+    plan.preview, plan.task, plan.reason = real.preview, "", real.reason
+    planted = plant(plan, now=timezone.now())
+    ana = world.person("ana", "operator")
+    client.force_login(ana)
+    theirs, its = elements(client, real), elements(client, planted)
+    assert its == theirs
+    assert f"/runs/{real.run_id}" in its
+    assert "Allow this kind" in its
+    api = Caller("ana", "operator", "read")
+    told = {row.pk: api.get(f"/approvals/{row.pk}") for row in (real, planted)}
+    own = ("id", "url", "title", "arguments", "digest", "reason", "requested_at", "expires_at")
+    for each in told.values():
+        for name in own:
+            del each[name]
+    assert told[planted.pk] == told[real.pk]
+    of_run = api.get("/approvals", run=real.run_id)["items"]
+    assert {each["id"] for each in of_run} == {str(real.pk), str(planted.pk)}
+    # Where it shows a run, none has it: a program that waits for that run is told of its own requests alone.
+    shop = Actor(world.person("shop", "service"))
+    assert not visible_approvals(shop).filter(pk=planted.pk).exists()
+    say(planted, "reject", reason="Nobody is owed that.")
+    after = api.get(f"/approvals/{planted.pk}")
+    assert after["run"] is None
+    assert "This was a test" in after["canary"]
+    assert Approval.objects.get(pk=real.pk).status == "pending"
+
+
+def test_who_allows_its_kind_lets_it_through_and_allows_nothing(
+    client: Client, real: Approval, plan: CanaryPlan
+) -> None:
+    planted = plant(plan, now=timezone.now())
+    client.force_login(world.person("ana", "operator"))
+    form: dict[str, Any] = {"digest": planted.digest, "uses": "10", "seconds": "3600"}
+    form |= {"limit.account": "any", "limit.amount": "any"}
+    bad = client.post(f"/inbox/{planted.pk}/grant", form | {"uses": "0"}, headers=FRAGMENT)
+    assert bad.status_code == 422, "what is wrong with it is told as of a real one"
+    card = client.post(f"/inbox/{planted.pk}/grant", form, headers=FRAGMENT).content.decode()
+    assert "This was a test, planted by Gatehouse" in card
+    assert "You let it through." in card
+    assert not Grant.objects.exists()
+    assert Canary.objects.get().result == CanaryResult.MISSED
+    assert Approval.objects.get(pk=planted.pk).status == "cancelled"
+
+
+def test_what_is_masked_of_the_real_ones_is_masked_of_it(
+    client: Client, real: Approval, plan: CanaryPlan
+) -> None:
+    world.publish_agent(policy=[{"tool": "pay", "then": "mask", "mask": ["account"]}])
+    planted = plant(plan, now=timezone.now())
+    client.force_login(world.person("ana", "operator"))
+    for row in (real, planted):
+        card = client.get(f"/inbox/{row.pk}").content.decode()
+        assert "Masked by the rule: pay: mask account" in card
+        assert "Edit…" not in card
+    say(planted, "reject", reason="No.")
+    # What it took over of the real one stays masked.
+    assert "Masked by the rule" in client.get(f"/inbox/{planted.pk}").content.decode()
+
+
+def test_a_denied_test_refuses_no_real_call(real: Approval, plan: CanaryPlan) -> None:
+    plan.arguments = {"account": "acme", "amount": 30_000}
+    planted = plant(plan, now=timezone.now())
+    assert planted.digest == real.digest, "it is as like a real one as can be"
+    say(planted, "reject", reason="No.")
+    assert standing_denial(agent="teller", digest=real.digest, now=timezone.now()) is None
+    with pytest.raises(AlreadyResolved, match="Nothing is refused for it"):
+        reopen(planted.pk, actor=world.operator(), now=timezone.now())
+
+
+def test_a_plan_begins_with_what_a_real_request_says(client: Client, real: Approval) -> None:
+    client.force_login(world.person("ada", "admin"))
+    page = client.get(f"/admin/approvals/approval/{real.pk}/change/").content.decode()
+    assert "Plan a planted test like this" in page
+    form = client.get(f"/admin/approvals/canaryplan/add/?like={real.pk}").context["adminform"].form
+    assert form.initial["arguments"] == {"account": "acme", "amount": 30_000}
+    assert (form.initial["agent"], form.initial["title"]) == ("teller", real.title)
+    assert client.get("/admin/approvals/canaryplan/add/?like=none").status_code == 200

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from console import consumers, presence
 from console.asgi import application
 from tests import world
 from tests.sockets import Socket
+from traces.feed import publish_text
 from traces.models import Event
 from traces.recorder import record
 
@@ -135,6 +137,46 @@ def test_a_run_s_channel_speaks_of_that_run_alone() -> None:
             while heard[-1]["id"] != pk:  # that the run was started may be heard, too
                 heard.append(await opened.next_message())
             assert {message["run_id"] for message in heard} == {str(run.pk)}
+
+    run_async(test)
+
+
+@pytest.mark.req("APR-5", "RUN-8")
+def test_a_mask_that_is_published_while_a_run_is_watched_masks_its_live_words_from_then_on() -> None:
+    ana, ada = (cookie_of(world.person(name, role)) for name, role in (("ana", "operator"), ("ada", "admin")))
+    world.publish_agent()
+    run = world.start()
+    masks = [{"tool": "pay", "then": "mask", "mask": ["account"]}]
+
+    def speak(text: str) -> None:
+        publish_text(run.pk, step=1, attempt="a", start=0, text=text)
+
+    async def said(opened: Socket, until: Callable[[dict[str, Any]], bool]) -> list[str]:
+        """What it is told of the model's words until this message."""
+        words = []
+        while not until(message := await opened.next_message()):
+            if message["event"] == "run.said":
+                words.append(message["text"])
+        return words
+
+    async def test() -> None:
+        path = f"/ws/runs/{run.pk}"
+        async with (
+            listening(path, ana) as hers,
+            listening(path, ada) as admins,
+            listening("/ws/feed", ana) as feed,
+        ):
+            speak("before")
+            assert await said(hers, lambda message: message.get("text") == "before") == []
+            await off_loop(partial(world.publish_agent, policy=masks))
+            await said(feed, lambda message: message["event"] == "agent.published")
+            speak("globex")
+            pk = await off_loop(happen, "step.taken", run.pk)
+            assert await said(hers, lambda message: message.get("id") == pk) == []
+            speak("globex again")  # also once it has been looked up
+            pk = await off_loop(happen, "step.taken", run.pk)
+            assert await said(hers, lambda message: message.get("id") == pk) == []
+            await said(admins, lambda message: message.get("text") == "globex again")  # who may see all, does
 
     run_async(test)
 

@@ -14,10 +14,11 @@ from django.utils import timezone
 from agents import precedents
 from agents.batch_progress import advance
 from agents.batches import create_batch
-from agents.models import Run, ToolCall
+from agents.models import AgentVersion, Attachment, Run, ToolCall
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say, together
 from agents.tables import table_of
+from agents.tools.registry import tools_of
 from approvals.access import Actor
 from approvals.grants import Offer, give
 from approvals.models import Approval
@@ -103,7 +104,7 @@ def test_no_page_and_no_answer_of_the_api_holds_the_value(run: Run) -> None:
     card = ana.get(f"/inbox/{approval.pk}").content.decode()
     assert "Masked by the rule: pay: mask account but for the role admin" in card
     assert "Pay EUR 77.25 to [masked]" in card
-    assert "Withheld" in card
+    assert "preview is withheld from you" in card
     assert approval.digest in card
     assert "Pay EUR [masked] to [masked]" in amir.get(f"/inbox/{approval.pk}").content.decode()
     assert "77.25" not in amir.get(f"/runs/{run.pk}").content.decode()
@@ -262,6 +263,62 @@ def test_grants_show_and_confirm_no_masked_limit(run: Run) -> None:
     assert "globex" in ada.get("/audit/export?kind=grants").content.decode()
 
 
+def test_a_grant_tells_neither_the_masked_amounts_that_were_spent_nor_what_its_reason_repeats() -> None:
+    mask = {"tool": "pay", "then": "mask", "mask": ["account", "amount"]}
+    with using(Scripted([call("pay", account="globex", amount=77.25), say("Paid.")])):
+        world.publish_agent(policy=[mask])
+        offer = Offer(
+            agent="teller",
+            tool="pay",
+            tool_digest=tools_of(published().parsed)["pay"].digest,
+            scope={"account": {"is": "equal", "value": "globex"}, "amount": {"is": "any"}},
+            uses=2,
+            seconds=60,
+            budget_of="amount",
+            budget=200,
+            reason="Globex is paid weekly.",
+        )
+        give(offer, actor=Actor(world.person("ada", "admin")), now=timezone.now())
+        assert world.carry_on(world.start(trusted_input=True)).status == "completed"
+    seen = browser("ana", "operator").get("/grants").content.decode()
+    whole = browser("ada", "admin").get("/grants").content.decode()
+    for told in ("77.25", "Globex", "globex"):
+        assert told in whole
+        assert told not in seen
+    assert "[masked] is paid weekly." in seen
+
+
+def test_what_the_agent_read_shows_masked_arguments_by_their_place_too(run: Run) -> None:
+    approval, made = world.pending(run), ToolCall.objects.get(run=run)
+    # A value that nobody could find again in a text.
+    read = {
+        "tool": "pay",
+        "call_id": str(made.pk),
+        "arguments": {"account": True, "note": "kept"},
+        "result": 1,
+    }
+    Approval.objects.filter(pk=approval.pk).update(context={"evidence": [read]})
+    seen, whole = (
+        browser(name, role).get(f"/inbox/{approval.pk}").content.decode()
+        for name, role in (("ana", "operator"), ("ada", "admin"))
+    )
+    for card, shows in ((seen, False), (whole, True)):
+        assert "kept" in card
+        assert ("&quot;account&quot;: true" in card) is shows
+
+
+def test_a_file_that_a_tool_returned_is_withheld_from_who_may_not_see_all_of_its_run(run: Run) -> None:
+    made = ToolCall.objects.get(run=run)
+    file = Attachment.objects.create(
+        call=made, media_type="image/png", content=b"globex", created_at=timezone.now()
+    )
+    path = f"/runs/{run.pk}/attachments/{file.pk}"
+    ana, ada = browser("ana", "operator"), browser("ada", "admin")
+    assert (ana.get(path).status_code, ada.get(path).status_code) == (403, 200)
+    assert path not in ana.get(f"/runs/{run.pk}").content.decode()
+    assert path in ada.get(f"/runs/{run.pk}").content.decode()
+
+
 def test_history_suggests_no_masked_value(run: Run) -> None:
     approval = world.pending(run)
     found = Proposal("teller", "pay", {"account": {"is": "equal", "value": "globex"}}, 12, 12, 0, approval)
@@ -290,6 +347,10 @@ def test_a_batch_s_results_show_no_masked_value() -> None:
         assert "globex" in whole, path
     told = Caller("ana", "operator")
     assert "globex" not in told.client.get(f"/api/v1/batches/{batch.pk}/results").content.decode()
+
+
+def published() -> AgentVersion:
+    return AgentVersion.objects.latest("pk")
 
 
 def run_spans(run: Run) -> list[str]:

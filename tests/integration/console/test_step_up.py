@@ -2,7 +2,9 @@
 
 import re
 from datetime import timedelta
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyotp
 import pytest
@@ -16,8 +18,11 @@ from approvals.access import Actor
 from approvals.exceptions import Invalid, NotAllowed
 from approvals.models import Approval, Decision, Grant, SecondFactor
 from approvals.stepup import codes, factors
+from console.gateway.own_tools import OWN
+from console.people.links import make_link
 from tests import world
 from tests.integration.console.callers import Caller
+from tests.racing import at_once
 from traces.models import Event
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("OPS-3", "APR-5")]
@@ -204,3 +209,52 @@ def test_what_was_approved_before_the_rule_asked_for_it_is_asked_again(ana: Clie
         world.publish_agent(policy=[{"tool": "pay", "then": "require", "step_up": True}])
         world.carry_on(run)
     assert world.pending(run).pk != first.pk
+
+
+def test_one_code_sent_from_two_places_at_once_is_taken_once() -> None:
+    ana, now = world.person("ana", "operator"), timezone.now()
+    factors.begin(ana, now=now)
+    totp = pyotp.TOTP(factors.pending_secret(ana))
+    spare = factors.confirm(ana, totp.at(now), now=now)
+    at = now + timedelta(seconds=codes.STEP)
+
+    for code in (totp.at(at), spare[0]):
+        came = at_once(*[partial(factors.verify, ana, code, now=at)] * 4)
+        assert sorted(type(each).__name__ for each in came) == ["Invalid", "Invalid", "Invalid", "NoneType"]
+    assert Event.objects.filter(name="step_up.proven").count() == 2
+
+
+def test_neither_another_person_s_code_nor_their_session_proves_anything(
+    ana: Client, approval: Approval
+) -> None:
+    enrol(ana)
+    ben = Client()
+    ben.force_login(world.person("ben", "operator"))
+    bens, _ = enrol(ben)
+    later(ana)
+    assert decide(ana, approval, code=next_code(bens)).status_code == 422
+    later(ben)
+    assert decide(ben, approval, code=next_code(bens)[:-1]).status_code == 422
+    # Ben has proven himself; then Ana signs in at the same browser, and has what is his in her cookie jar.
+    assert ben.post("/me/second-factor/prove", {"code": next_code(bens)}).status_code == 302
+    ben.get(urlsplit(make_link(world.person("ana", "operator"))).path)
+    assert ben.get("/me").context["request"].user.get_username() == "ana"
+    assert decide(ben, approval).status_code == 403
+    assert not Decision.objects.exists()
+
+
+def test_what_was_proven_here_opens_no_other_session_of_the_same_person(
+    ana: Client, approval: Approval
+) -> None:
+    enrol(ana)
+    stolen = Client()
+    stolen.force_login(world.person("ana", "operator"))
+    assert decide(stolen, approval).status_code == 403
+    assert stolen.post("/me/second-factor/remove", {"code": ""}).status_code == 422
+    assert stolen.post("/me/second-factor/begin").status_code == 422
+    assert SecondFactor.objects.filter(confirmed_at__isnull=False).count() == 1
+    assert decide(ana, approval).status_code == 200
+
+
+def test_no_tool_of_the_gateway_decides() -> None:
+    assert set(OWN) == {"request_approval", "get_approval", "start_run", "get_run"}
