@@ -152,7 +152,9 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
     except NotMade as error:
         if error.why is Why.HALTED:
             for agent in (stretch.agent, *stretch.above):
-                require_running(agent)  # the whole run is held: it freezes, and the call is judged once that is lifted
+                require_running(
+                    agent
+                )  # the whole run is held: it freezes, and the call is judged once that is lifted
         return Judgement(CallStatus.REFUSED, f"The arguments can't be checked: {error}")
     except Denied as error:
         return Judgement(CallStatus.DENIED, str(error))

@@ -147,13 +147,16 @@ def queue_context(place: Place, current: Approval | None = None) -> dict[str, An
     start = (page - 1) * SHOWN
     rows = list(place.rows(queue_rows(actor))[start : start + SHOWN + 1])
     hide_in_rows(rows, actor)
+    here = place.query(page)
+    for row in rows:  # to a template every look-up is work, fifty times over
+        row |= {"pk": str(row["pk"]), "is_current": current is not None and row["pk"] == current.pk}
+        row["link"] = f"/inbox/{row['pk']}{here}"
     return {
         "queue": rows[:SHOWN],
         "requests_waiting": waiting,
         "matching": count,
-        "current": current.pk if current else None,
         "page": page,
-        "place": place.query(page),
+        "place": here,
         "where": place,
         "first_row": start + 1,
         "last_row": start + min(len(rows), SHOWN),
