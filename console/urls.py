@@ -10,7 +10,7 @@ from console.views.connect import connect
 from console.views.decision import decision, edit, preview_page, recall
 from console.views.figures import figures
 from console.views.halt import halt, lift
-from console.views.health import healthz, readyz
+from console.views.health import healthz, metrics, readyz
 from console.views.home import home, status
 from console.views.inbox import card, changed, first, forget, inbox, queue, save, stopped
 from console.views.reconciling import lookup
@@ -23,6 +23,7 @@ from console.views.traces import span, trace, traces
 urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("", home),
     path("status", status),
     path("sign-in", sign_in, name="sign-in"),

@@ -1,10 +1,16 @@
-"""Whether this process lives, and whether it can do its work."""
+"""Whether this process lives, whether it can do its work, and how the installation stands."""
 
 import redis
 from django.conf import settings
 from django.db import Error, connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
+from prometheus_client.exposition import choose_encoder
+
+from approvals.access import PEOPLE
+from console.metrics import registry
+from console.people.tokens import actor_of_token, scopes_of, token_row
 
 
 @require_safe
@@ -20,6 +26,22 @@ def readyz(request: HttpRequest) -> JsonResponse:
     ready = all(services.values())
     body = {"status": "ready" if ready else "not ready", "services": services}
     return JsonResponse(body, status=200 if ready else 503)
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Gauges for Prometheus, to who comes with a person's token that may read: they tell of everybody's runs."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    row = token_row(token.strip(), now=timezone.now()) if scheme.lower() == "bearer" else None
+    if row is None:
+        refused = HttpResponse("Send a token: Authorization: Bearer gth_...\n", "text/plain", status=401)
+        refused["WWW-Authenticate"] = 'Bearer realm="gatehouse"'
+        return refused
+    if "read" not in scopes_of(row) or not actor_of_token(row).roles & PEOPLE:
+        words = "This takes the token of an analyst, operator or admin, with the scope 'read'.\n"
+        return HttpResponse(words, "text/plain", status=403)
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return HttpResponse(encode(registry()), content_type)
 
 
 def _database_answers() -> bool:
