@@ -5,8 +5,8 @@
 //
 // A message {event: "approval.requested", object_id, run_id} has the topics "approval", "approval:OBJECT_ID" and
 // "run:RUN_ID"; the topic "any" hears everything. After a reconnect, and every 30 s, everything refetches, so that
-// nothing is missed. The page says "Live" only while the socket answers its pings and the last refetch succeeded.
-// The page says which request it has open, so that others see who looks at it.
+// nothing is missed. What has `data-where-seen` is left alone while it is not displayed. The page says "Live" only while
+// the socket answers its pings and the last refetch succeeded. The page says which request it has open, so that others see who looks at it.
 // `gatehouse:changed` on the body tells other scripts the same (detail: {topics} or {all: true}).
 
 const GATHER_MS = 100; // changes come in bursts: refetch once for all of them
@@ -44,6 +44,7 @@ function flush() {
   pending = new Set();
   everything = false;
   for (const element of document.querySelectorAll("[data-live]")) {
+    if ("whereSeen" in element.dataset && !element.getClientRects().length) continue;
     const wanted = element.dataset.live.split(/\s+/);
     if (all || wanted.some((topic) => topic === "any" || topics.has(topic))) htmx.trigger(element, "live");
   }

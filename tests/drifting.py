@@ -24,3 +24,9 @@ def convert(context: ToolContext, account: str) -> dict[str, Any]:
     """Convert all money of an account at its rate."""
     _enter("convert", context.idempotency_key, account)
     return {"rate": RATES[account]}
+
+
+@tool(category="lookup", effect="read", untrusted=False, fingerprint=rate_of)
+def quote_rate(context: ToolContext, account: str) -> dict[str, Any]:
+    """Tell the rate of an account, which others may change before a person has looked."""
+    return {"rate": RATES[account]}

@@ -139,7 +139,7 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             CallStatus.DENIED, f"The customer or user you act for lacks the right {tool.permission!r}."
         )
     context = asking_context(call, agent=stretch.agent)
-    if tool.check or tool.preview:
+    if tool.check or tool.preview or tool.fingerprint:
         write(stretch.run)  # before code of a tool's author runs
     try:
         validate(tool, context, call.arguments)

@@ -299,6 +299,21 @@ def test_a_phone_shows_list_and_card_without_sideways_scrolling(
     expect(page.locator("#queue")).to_be_visible()
 
 
+@pytest.mark.req("APR-2", "OPS-5")
+def test_a_phone_opens_nothing_that_nobody_looks_at(installation: Installation, open_as: OpenAs) -> None:
+    asked = installation.ask("not_seen", arguments={})
+    page = open_as("ana", "/inbox", viewport=PHONE)
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url.removeprefix(installation.url)))
+    with page.expect_response("**/inbox/queue"):  # it catches up, as with each change and twice a minute
+        page.reload()
+    is_live(page)
+    page.locator(f'#queue a[href="/inbox/{asked["id"]}"]').click()
+    expect(page.locator("#card")).to_be_visible()
+    assert f"/inbox/{asked['id']}" in fetched
+    assert "/inbox/first" not in fetched
+
+
 @pytest.mark.req("APR-2")
 def test_what_came_while_the_connection_was_lost_is_there_after_it_returns(
     installation: Installation, open_as: OpenAs

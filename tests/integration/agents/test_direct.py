@@ -182,6 +182,21 @@ def test_a_call_whose_process_died_is_found_by_a_worker(
     assert ToolCall.objects.count() == 1
 
 
+def test_a_read_is_stored_before_code_of_its_author_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = world.publish_gateway(
+        tools=[{"python": "tests.drifting.quote_rate"}], policy=[{"tool": "quote_rate", "then": "require"}]
+    )
+
+    def die(*_: Any) -> None:
+        raise Died
+
+    monkeypatch.setattr("agents.runtime.requesting.fingerprint", die)
+    monkeypatch.setattr("agents.runtime.loop.write", lambda run: None)  # nobody is left who could
+    with pytest.raises(Died):
+        call(version, "quote_rate", account="acme")
+    assert Run.objects.get().status == "running"
+
+
 def test_a_read_that_a_stop_forbids_is_kept_and_waits(version: AgentVersion) -> None:
     halt(actor=world.operator(), now=timezone.now(), agent="door", reason="Odd things.")
     run = call(version, "get_balance", account="acme")
