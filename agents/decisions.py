@@ -15,14 +15,13 @@ from agents.runtime.binding import as_action, call_digest
 from agents.runtime.drift import fingerprint
 from agents.runtime.reads import asking_context
 from agents.runtime.requesting import show
-from agents.tools.asking import NotMade, Why
 from agents.tools.registry import tools_of
 from agents.tools.results import Denied
 from agents.tools.validation import BadArguments, validate
 from approvals import deciding
 from approvals.access import Actor, get_approval, require_may_decide
 from approvals.digest import action_digest
-from approvals.exceptions import Halted, Invalid
+from approvals.exceptions import Invalid
 from approvals.eyes import terms_of
 from approvals.models import Approval, Kind
 from approvals.policy import Outcome, evaluate
@@ -123,9 +122,6 @@ def _edit(approval: Approval, arguments: dict[str, Any], actor: Actor, *, final:
         shown = show(tool, context, arguments)
     except BadArguments as error:
         raise Invalid(f"These arguments don't fit: {error}", errors=error.errors) from error
-    except NotMade as error:
-        kind = Halted if error.why is Why.HALTED else Invalid
-        raise kind(f"These arguments can't be checked: {error}") from error
     except Denied as error:
         raise Invalid(f"The tool denies this: {error}") from error
     verdict = evaluate(

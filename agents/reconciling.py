@@ -13,6 +13,8 @@ from agents.runtime.reads import asking_context
 from agents.tools.asking import NotMade
 from agents.tools.calling import within
 from agents.tools.registry import tools_of
+from approvals.exceptions import Halted
+from approvals.halts import require_running
 from approvals.models import Approval
 from traces.redaction import redact, redact_text
 from traces.storable import storable
@@ -56,6 +58,11 @@ def look_up(approval: Approval, *, seconds: float = LOOKUP_SECONDS, actor: str =
         return Found(now, declared=False)
     if tool.suspended:
         return Found(now, error=f"The tool is suspended: {tool.suspended}")
+    if not tool.look_up:  # its own code, which a stop of the tool holds, too
+        try:
+            require_running(approval.agent, tool=tool.name)
+        except Halted as halt:
+            return Found(now, error=f"It was not asked, while an emergency stop stands: {halt}")
     context = asking_context(call, agent=approval.agent, actor=actor)
     try:
         data = within(seconds, lambda: lookup(context, call.arguments), name=f"lookup of {tool.name}")

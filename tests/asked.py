@@ -1,10 +1,9 @@
 """A tool whose check, dry run, fingerprint and lookup each ask another tool, and the tools that they ask."""
 
-from collections.abc import Callable
 from typing import Any
 
 from agents.config.tools import ToolOptions
-from agents.tools import NotFound, Preview, ToolContext, UnknownOutcome, tool
+from agents.tools import NotFound, ToolContext, UnknownOutcome, tool
 from agents.tools.options import with_options
 from tests import tools
 
@@ -57,26 +56,3 @@ settle = with_options(
         }
     ),
 )
-
-
-def _own(name: str) -> Callable[..., Any]:
-    """Code of a tool that tells in the ledger that it ran."""
-
-    def code(context: ToolContext, account: str) -> Any:
-        tools._enter(name)
-        return Preview("Closes it.") if name == "preview" else name
-
-    return code
-
-
-@tool(
-    effect="irreversible",
-    category="mutation",
-    check=_own("check"),
-    preview=_own("preview"),
-    fingerprint=_own("fingerprint"),
-    lookup=_own("lookup"),
-)
-def close_account(context: ToolContext, account: str) -> None:
-    """Close an account."""
-    tools._enter("close", context.idempotency_key)

@@ -16,13 +16,11 @@ from agents.runtime.reads import asking_context
 from agents.runtime.requesting import UNSHOWN, Shown, ask_people, flooding, prepare
 from agents.runtime.stretch import Stretch
 from agents.states import CallStatus
-from agents.tools.asking import NotMade, Why
 from agents.tools.results import Denied
 from agents.tools.spec import Effect, Tool
 from agents.tools.validation import MAX_ARGUMENT_CHARS, BadArguments, unknown_tool, validate
 from approvals.denials import in_words, standing_denial
 from approvals.exceptions import Invalid
-from approvals.halts import require_running
 from approvals.places import in_a_phrase
 from approvals.policy import Outcome, Verdict
 from approvals.standing import word_on
@@ -149,13 +147,6 @@ def _judge(stretch: Stretch, call: ToolCall, *, tainted: bool) -> Judgement:
             CallStatus.REFUSED,
             f"The arguments don't fit: {str(error).rstrip('.')}. Correct them and try again.",
         )
-    except NotMade as error:
-        if error.why is Why.HALTED:
-            for agent in (stretch.agent, *stretch.above):
-                require_running(
-                    agent
-                )  # the whole run is held: it freezes, and the call is judged once that is lifted
-        return Judgement(CallStatus.REFUSED, f"The arguments can't be checked: {error}")
     except Denied as error:
         return Judgement(CallStatus.DENIED, str(error))
     except Invalid as error:

@@ -38,7 +38,6 @@ class Attempt:
 
 def perform(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Attempt:
     """Run the tool's code, outside any transaction and within its time."""
-    give_back_connection()  # the tool's thread may need one
     try:
         copied = copy.deepcopy(arguments)  # a tool may change what it is given
         data = within(tool.timeout, lambda: tool.run(context, copied), name=tool.name)

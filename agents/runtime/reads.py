@@ -41,8 +41,7 @@ _FAILURES = {ResultType.NOT_FOUND: NotFound, ResultType.DENIED: Denied}
 def asking_context(call: ToolCall, *, agent: str, actor: str = "") -> ToolContext:
     """What a tool is told of the call, with the door for the reads that it needs; `actor` needs them, else the agent."""
     context = tool_context(call, agent=agent)
-    reads = Reads(call, context, actor or f"agent:{agent}")
-    return replace(context, ask=reads.ask, require_running=reads.require_running)
+    return replace(context, ask=Reads(call, context, actor or f"agent:{agent}").ask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +94,11 @@ class Reads:
             record("tool_call.read_begun", **self._told(tool, arguments, purpose))
         conditions = [Condition(NOT_HALTED, (agent, tool.name)) for agent in self._agents]
         if Statement(conditions=conditions, added=begun.rows()).execute() is None:
-            self.require_running(tool.name)
+            self._require_running(tool.name)
             message = f"{tool.name} is not called: an emergency stop stood a moment ago. Try again."
             raise NotMade(Why.HALTED, message)
 
-    def require_running(self, tool: str) -> None:
+    def _require_running(self, tool: str) -> None:
         """Raise NotMade while an emergency stop holds the tool."""
         try:
             for agent in self._agents:

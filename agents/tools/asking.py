@@ -1,7 +1,6 @@
 """Reads beside a call: what its checks, dry run, fingerprint and lookup ask of another tool of the agent.
 
-They ask by `ToolContext.ask`, and by nothing else. `agents.runtime.reads` answers it, behind the gate. It also says,
-by `ToolContext.require_running`, whether the tool's own code for these may be called.
+They ask by `ToolContext.ask`, and by nothing else. `agents.runtime.reads` answers it, behind the gate.
 """
 
 from enum import StrEnum
@@ -52,7 +51,3 @@ class NotMade(Exception):
 def nobody(tool: "Tool", arguments: dict[str, Any], purpose: Purpose) -> NoReturn:
     """The answer where there is no run behind whose gate a tool could be asked."""
     raise NotMade(Why.NO_RUN, f"{tool.name} can be asked for a call of a run only.")
-
-
-def unstopped(tool: str) -> None:
-    """Where there is no run, no emergency stop holds the code of `tool`."""

@@ -18,11 +18,13 @@ def within(seconds: float, call: Callable[[], T], *, name: str) -> T:
     """What `call` returns or raises, if it does so within `seconds`; else TimeoutError.
 
     It runs in a thread of its own, named `name`, with a database connection of its own. A thread can't be stopped:
-    one that outlives its time ends by itself, and nobody waits for it. Inside a transaction it runs here instead,
+    one that outlives its time ends by itself, and nobody waits for it. The caller's own connection goes back to the
+    pool meanwhile: many who wait would else hold all that there are. Inside a transaction it runs here instead,
     unbounded, since another thread would not see what the caller has written.
     """
     if connection.in_atomic_block:
         return call()
+    connection.close()
     returned: list[T] = []
     raised: list[BaseException] = []
 

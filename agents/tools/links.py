@@ -1,7 +1,7 @@
 """Tools that name other tools: for a check, a dry run, a lookup, a fingerprint, as a fallback, or to take a call back."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,18 +17,11 @@ FACTS = 20  # of a dry run that are shown
 FACT_CHARS = 500
 KEY = "idempotency_key"  # of a lookup: the argument that takes the key under which the call was sent
 
-BESIDE = ("check", "preview", "fingerprint", "lookup")  # a tool's own code that runs beside its calls
-
-Code = Callable[[ToolContext, dict[str, Any]], Any]
 Wrong = tuple[list[str | int], str]  # the place below the tool, and what is wrong there
 
 
 def linked(tools: dict[str, Tool]) -> dict[str, Tool]:
-    """The tools with the checks, dry runs, fingerprints and lookups that need others of them.
-
-    Those that are a tool's own code are not called while an emergency stop holds the tool.
-    """
-    tools = {name: _stoppable(tool) for name, tool in tools.items()}
+    """The tools with the checks, dry runs, fingerprints and lookups that need others of them."""
     # What is asked beside a call asks nothing itself: else two lookups that check each other would never end.
     asked = {name: with_checks(without_lookups(tool), {}) for name, tool in tools.items()}
     return {
@@ -91,21 +84,6 @@ def _needs_more(tool: Tool, asked: Tool, option: str) -> str:
         if name not in given and unknown_at(tool.parameters, name)
     ]
     return f"{asked.name} needs {', '.join(needed)}, which {tool.name} doesn't have." if needed else ""
-
-
-def _stoppable(tool: Tool) -> Tool:
-    own: dict[str, Any] = {name: code for name in BESIDE if (code := getattr(tool, name))}
-    for name, code in own.items():
-        own[name] = _unless_stopped(tool.name, code)
-    return replace(tool, **own)
-
-
-def _unless_stopped(tool: str, code: Code) -> Code:
-    def call(context: ToolContext, arguments: dict[str, Any]) -> Any:
-        context.require_running(tool)
-        return code(context, arguments)
-
-    return call
 
 
 def _with_dry_run(tool: Tool, tools: dict[str, Tool]) -> Tool:

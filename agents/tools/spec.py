@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from agents.tools.asking import Purpose, nobody, unstopped
+from agents.tools.asking import Purpose, nobody
 
 if TYPE_CHECKING:
     from agents.config.tools import Check
@@ -47,8 +47,6 @@ class ToolContext:
     now: datetime
     # What a read, one of the agent's tools, returns: the only way to call one for a check or a preview.
     ask: Callable[["Tool", dict[str, Any], Purpose], Any] = nobody
-    # Raises NotMade while an emergency stop holds the tool of this name; see `agents.tools.links`.
-    require_running: Callable[[str], None] = unstopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from agents.nearest import nearest
-from agents.tools.asking import NotMade
 from agents.tools.calling import within
 from agents.tools.results import HALF_A_PAIR, Denied, ToolFailure
 from agents.tools.spec import Tool, ToolContext
@@ -33,10 +32,7 @@ class BadArguments(Exception):
 
 
 def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> None:
-    """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check.
-
-    Denied as that does, and NotMade where it could not be made.
-    """
+    """Raise BadArguments unless `arguments` fit the tool's schema and pass its semantic check; Denied as it does."""
     text = json.dumps(arguments)
     size = len(text)
     if size > MAX_ARGUMENT_CHARS:
@@ -55,7 +51,7 @@ def validate(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Non
     if check is not None:
         try:
             within(CHECK_SECONDS, lambda: check(context, arguments), name=f"check of {tool.name}")
-        except (BadArguments, Denied, NotMade):
+        except (BadArguments, Denied):
             raise
         except (ValueError, ToolFailure) as error:
             raise BadArguments([{"path": [], "message": str(error)}]) from error

@@ -15,7 +15,6 @@ from agents.tools.asking import NotMade, Purpose, Why
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
 from approvals.access import Actor
-from approvals.exceptions import Halted
 from approvals.halts import halt, lift_halt
 from approvals.models import Approval, Halt
 from tests import tools, world
@@ -197,53 +196,3 @@ def test_a_read_and_a_stop_at_once_one_is_first(play: Play) -> None:
         else:
             assert events["tool_call.read_begun"] < events["halt.pressed"]
             assert times("rate") == before + 1
-
-
-OWN = [{"python": "tests.asked.close_account"}]
-CLOSE = call("close_account", account="acme")
-
-
-def asked_to_close(play: Play) -> Run:
-    """A run whose call, of a tool with code of its own beside it, waits for people."""
-    play([CLOSE, say("Done.")])
-    world.publish_agent(tools=OWN)
-    return world.carry_on(world.start())
-
-
-@pytest.mark.req("APR-11")
-@pytest.mark.parametrize("over", [{}, {"agent": "teller"}, {"tool": "close_account"}], ids=str)
-def test_no_code_of_a_tool_runs_beside_its_call_while_a_stop_holds_it(
-    play: Play, over: dict[str, str]
-) -> None:
-    run = asked_to_close(play)
-    close = tools_of(run.version.parsed)["close_account"]
-    asked = ToolCall.objects.select_related("run__version__agent").get(run=run)
-    context, before = asking_context(asked, agent="teller"), tools.effects()
-    assert before == ["check", "preview", "fingerprint"]
-    halt(actor=world.operator("otto"), now=timezone.now(), **over)
-    for code in (close.check, close.preview, close.fingerprint, close.lookup):
-        assert code is not None
-        with pytest.raises(NotMade, match="close_account is not called while an emergency stop") as caught:
-            code(context, {"account": "acme"})
-        assert caught.value.why is Why.HALTED
-    request = world.pending(run)
-    with pytest.raises(Halted, match="These arguments can't be checked: close_account is not called"):
-        decide(
-            approval_id=request.pk,
-            actor=world.operator(),
-            decision="edit",
-            digest=request.digest,
-            arguments={"account": "beta"},
-        )
-    assert tools.effects() == before
-
-
-@pytest.mark.req("APR-11", "TOOL-2")
-def test_what_a_stopped_tool_can_not_check_goes_back_to_the_agent(play: Play) -> None:
-    halt(actor=world.operator("otto"), now=timezone.now(), tool="close_account", reason="it leaks")
-    run = asked_to_close(play)
-    assert world.calls(run) == [("close_account", "refused")]
-    result = ToolCall.objects.get(run=run).result
-    assert result is not None
-    assert result["message"].startswith("The arguments can't be checked: close_account is not called while")
-    assert tools.effects() == []
