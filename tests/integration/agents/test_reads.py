@@ -170,7 +170,9 @@ def test_a_stop_that_comes_just_before_a_read_is_seen(play: Play, monkeypatch: p
     request = world.pending(proposed(play))
     assert request.preview["error"].startswith("There is no preview: quote is not called while an emergency")
     assert times("quote") == 0
-    begun = Event.objects.filter(name="tool_call.read_begun").values_list("data__tool", flat=True)
+    begun = (
+        Event.objects.filter(name="tool_call.read_begun").order_by("pk").values_list("data__tool", flat=True)
+    )
     assert list(begun) == ["find_account", "rate"]
 
 
