@@ -16,7 +16,7 @@ from agents.intake import queue_run
 from agents.models import Agent, AgentVersion, Run
 from agents.runtime.children import resume_below
 from agents.runtime.dispatch import wake
-from agents.runtime.versions import version_of
+from agents.runtime.versions import runnable_version
 from agents.states import CLAIMABLE_RUN, RunStatus
 from approvals.access import ADMIN, OPERATOR, SERVICE, Actor
 from approvals.digest import digest_of
@@ -44,15 +44,7 @@ def start_run(
     `conversation`: runs of the agent under one key are turns of one session. While an earlier one goes on the run
     waits for it; where the agent takes messages in, that going run is told instead, and returned.
     """
-    live = Agent.objects.filter(name=agent).values_list("live_version", flat=True).first()
-    if live is None:
-        known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
-        raise UnknownAgent(f"There is no agent {agent!r}. Agents: {known}.")
-    version = version_of(live)
-    if version.parsed.pattern == "gateway":
-        raise BadInput(
-            f"{agent} is a gateway, which asks no model: other programs call its tools through /mcp."
-        )
+    version = runnable_version(agent)
     _check_input(version, input)
     now, subject, conversation = timezone.now(), storable(subject or {}), storable(conversation)
     with transaction.atomic():

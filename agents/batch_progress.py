@@ -13,8 +13,8 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from agents import rates
 from agents.exceptions import BadInput, RateLimited, UnknownAgent
 from agents.intake import queue_run
-from agents.models import Agent, AgentVersion, Batch, BatchRow, BatchStatus, RowState, Run
-from agents.runtime.versions import version_of
+from agents.models import AgentVersion, Batch, BatchRow, BatchStatus, RowState, Run
+from agents.runtime.versions import runnable_version
 from approvals.exceptions import Halted
 from approvals.halts import require_running
 from traces.recorder import record
@@ -59,7 +59,7 @@ def advance(batch_id: UUID, *, now: datetime) -> int:
                 change_status(batch, BatchStatus.COMPLETED, "batch.completed", reason="", ended_at=now)
             return 0
         try:
-            version = live_version(batch.agent.name)
+            version = runnable_version(batch.agent.name)
             require_running(batch.agent.name)
         except (UnknownAgent, BadInput) as error:
             change_status(batch, BatchStatus.PAUSED, "batch.paused", reason=str(error))
@@ -99,19 +99,6 @@ def cost_of(run_ids: Collection[UUID]) -> Decimal:
 def open_runs(batch: Batch) -> QuerySet[Run]:
     """The runs of its rows that go on."""
     return Run.objects.filter(batch_row__batch=batch, batch_row__state=RowState.STARTED, ended_at=None)
-
-
-def live_version(agent: str) -> AgentVersion:
-    """The version that runs. Raises UnknownAgent, and BadInput for a gateway."""
-    live = Agent.objects.filter(name=agent).values_list("live_version", flat=True).first()
-    if live is None:
-        known = ", ".join(Agent.objects.exclude(live_version=None).values_list("name", flat=True)) or "none"
-        raise UnknownAgent(f"There is no agent {agent!r}. Agents: {known}.")
-    version = version_of(live)
-    if version.parsed.pattern == "gateway":
-        message = f"{agent} is a gateway, which asks no model"
-        raise BadInput(f"agent: {message}.", errors=[{"path": ["agent"], "message": message}])
-    return version
 
 
 def change_status(

@@ -9,10 +9,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents import actions
-from agents.batch_progress import change_status, live_version, open_runs, record_batch
+from agents.batch_progress import change_status, open_runs, record_batch
 from agents.exceptions import BadInput, MissingRun, WrongState
 from agents.models import Batch, BatchRow, BatchStatus
 from agents.runtime.dispatch import wake_batches
+from agents.runtime.versions import runnable_version
 from agents.tables import Table, tasks_of
 from approvals.access import ADMIN, OPERATOR, PEOPLE, SERVICE, Actor
 from approvals.exceptions import NotAllowed
@@ -37,7 +38,7 @@ def create_batch(
     """Store all rows, and have the first started. Raises UnknownAgent, NotAllowed, and BadInput, which names each bad line."""
     if actor is not None:
         _require_doer(actor)
-    version = live_version(agent)
+    version = runnable_version(agent)
     tasks = tasks_of(table, str(storable(task)), input_max=version.parsed.guardrails.input_max)
     if not 1 <= concurrency <= MAX_CONCURRENCY:
         raise _bad("concurrency", f"write a number from 1 to {MAX_CONCURRENCY}")

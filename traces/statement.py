@@ -45,7 +45,7 @@ class Statement:
 
     guard: Change | None = None  # none: the conditions, or the caller's transaction, hold what must be held
     born: Change | None = (
-        None  # instead: a row that is only added here, by what conditions and answers may say of it
+        None  # instead: what conditions and answers may ask of a row that is only added here
     )
     conditions: list[Condition] = field(default_factory=list)  # beside the guard's own, or in its place
     answers: list[Condition] = field(default_factory=list)  # asked for where the guard passed

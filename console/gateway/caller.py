@@ -11,7 +11,7 @@ from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
 from approvals.access import Actor
 from console.api import rates
-from console.people.tokens import actor_of_token, agent_of, scopes_of, token_row
+from console.people.tokens import actor_of_token, agent_of, bearer_row, scopes_of
 from traces.statement import ask
 
 STATE = "gatehouse.caller"  # where a request's caller stands in its scope
@@ -59,8 +59,7 @@ class Refused(Exception):
 
 def caller_of(authorization: str) -> Caller | None:
     """Who sent this header; None without a token that is good. Raises Refused."""
-    scheme, _, token = authorization.partition(" ")
-    row = token_row(token.strip(), now=timezone.now()) if scheme.lower() == "bearer" else None
+    row = bearer_row(authorization, now=timezone.now())
     if row is None:
         return None
     rate, scopes = rates.count(row), frozenset(scopes_of(row))

@@ -106,6 +106,12 @@ def token_row(token: str, *, now: datetime) -> ApiToken | None:
     return row
 
 
+def bearer_row(authorization: str, *, now: datetime) -> ApiToken | None:
+    """The row of the token in this header; None as with `token_row`."""
+    scheme, _, token = authorization.partition(" ")
+    return token_row(token.strip(), now=now) if scheme.lower() == "bearer" else None
+
+
 def actor_of_token(row: ApiToken) -> Actor:
     """Who comes with it."""
     return Actor(row.user, via="token", scopes=frozenset(row.scopes), role=row.role)

@@ -9,8 +9,9 @@ from django.views.decorators.http import require_safe
 from prometheus_client.exposition import choose_encoder
 
 from approvals.access import PEOPLE
+from console.api import rates
 from console.metrics import registry
-from console.people.tokens import actor_of_token, scopes_of, token_row
+from console.people.tokens import actor_of_token, bearer_row, scopes_of
 
 
 @require_safe
@@ -31,12 +32,16 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Gauges for Prometheus, to who comes with a person's token that may read: they tell of everybody's runs."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    row = token_row(token.strip(), now=timezone.now()) if scheme.lower() == "bearer" else None
+    row = bearer_row(request.headers.get("Authorization", ""), now=timezone.now())
     if row is None:
         refused = HttpResponse("Send a token: Authorization: Bearer gth_...\n", "text/plain", status=401)
         refused["WWW-Authenticate"] = 'Bearer realm="gatehouse"'
         return refused
+    rate = rates.count(row)
+    if rate is not None and rate.is_over:
+        late = HttpResponse(f"{rate.words}\n", "text/plain", status=429)
+        late["Retry-After"] = str(rate.reset)
+        return late
     if "read" not in scopes_of(row) or not actor_of_token(row).roles & PEOPLE:
         words = "This takes the token of an analyst, operator or admin, with the scope 'read'.\n"
         return HttpResponse(words, "text/plain", status=403)

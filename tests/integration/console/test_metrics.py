@@ -1,6 +1,7 @@
 """What Prometheus reads."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -70,3 +71,9 @@ def test_a_program_or_a_token_that_may_not_read_is_refused(
 def test_who_sends_no_good_token_is_told_how(client: Client, header: str) -> None:
     answer = client.get("/metrics", headers={"authorization": header} if header else {})
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="gatehouse"')
+
+
+def test_scrapes_count_among_the_requests_of_a_token(client: Client, settings: Any) -> None:
+    settings.API_RATE = 0
+    status, text = scrape(client)
+    assert (status, "gatehouse_" in text) == (429, False)
