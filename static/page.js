@@ -6,10 +6,16 @@ function announce(text) {
 }
 
 const UNREACHABLE = "The server can't be reached. Look again before you repeat it.";
+const READ_MS = 5000; // the note stays this long at least: a refetch under way may succeed the moment after
+let unreachableAt = 0;
+
+function takeBackUnreachable() {
+  const region = document.getElementById("announcements");
+  if (region?.textContent === UNREACHABLE && Date.now() - unreachableAt >= READ_MS) region.textContent = "";
+}
 
 document.addEventListener("htmx:after:request", () => {
-  const region = document.getElementById("announcements");
-  if (region?.textContent === UNREACHABLE) region.textContent = "";
+  if (unreachableAt) setTimeout(takeBackUnreachable, Math.max(0, unreachableAt + READ_MS - Date.now()));
 });
 
 document.addEventListener("htmx:response:error", (event) => {
@@ -18,7 +24,9 @@ document.addEventListener("htmx:response:error", (event) => {
 });
 document.addEventListener("htmx:error", (event) => {
   // Refetches of live parts try again by themselves; what a person did must be told to him.
-  if (event.detail.ctx?.request.method !== "GET") announce(UNREACHABLE);
+  if (event.detail.ctx?.request.method === "GET") return;
+  unreachableAt = Date.now();
+  announce(UNREACHABLE);
 });
 
 document.addEventListener("click", (event) => {
