@@ -1,7 +1,7 @@
 """The door of the console's pages: who comes in, and as whom."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 from urllib.parse import urlencode
@@ -18,6 +18,8 @@ from approvals.access import PEOPLE, Actor, roles_of
 from console.htmx import wants_fragment
 
 _PROVEN_AT = "second_factor_at"
+_SIGNED_IN_AT = "signed_in_at"
+FRESH = timedelta(minutes=15)  # how long a sign-in says that its person still sits there
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -52,3 +54,14 @@ def actor_of(request: HttpRequest) -> Actor:
 def remember_proof(request: HttpRequest, now: datetime) -> None:
     """Keep with the session that its person has just given their second factor."""
     request.session[_PROVEN_AT] = now.isoformat()
+
+
+def remember_sign_in(request: HttpRequest, now: datetime) -> None:
+    """Keep with the session when it began."""
+    request.session[_SIGNED_IN_AT] = now.isoformat()
+
+
+def is_fresh(request: HttpRequest, now: datetime) -> bool:
+    """Whether its person signed in a short while ago: a session that was left open, or stolen, tells nothing of who acts."""
+    began = request.session.get(_SIGNED_IN_AT)
+    return began is not None and now - datetime.fromisoformat(began) < FRESH

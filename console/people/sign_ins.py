@@ -5,7 +5,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.http import HttpRequest
+from django.utils import timezone
 
+from console.people.entry import remember_sign_in
 from traces.recorder import note
 
 
@@ -17,6 +19,7 @@ def listen() -> None:
 
 
 def _signed_in(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    remember_sign_in(request, timezone.now())
     _record("user.signed_in", f"user:{user.get_username()}", user, request)
 
 

@@ -16,7 +16,10 @@ from approvals.exceptions import GateError
 from approvals.stepup import factors, gate
 from approvals.stepup.codes import enrolment_uri
 from console.people import proof
-from console.people.entry import actor_of, people_only
+from console.people.entry import actor_of, is_fresh, people_only
+
+# Else whoever finds a session open could bring a factor of their own, and approve with it.
+STALE = "You signed in some time ago: sign in again to set up a second factor."
 
 
 @require_safe
@@ -30,6 +33,8 @@ def page(request: HttpRequest) -> HttpResponse:
 @people_only
 def begin(request: HttpRequest) -> HttpResponse:
     """Show a secret to be confirmed."""
+    if not is_fresh(request, timezone.now()):
+        return _page(request, problem=STALE, status=422)
     return _told(request, lambda: factors.begin(actor_of(request).user, now=timezone.now()))
 
 
@@ -37,6 +42,8 @@ def begin(request: HttpRequest) -> HttpResponse:
 @people_only
 def confirm(request: HttpRequest) -> HttpResponse:
     """The first code; the recovery codes are shown this once."""
+    if not is_fresh(request, timezone.now()):
+        return _page(request, problem=STALE, status=422)
     return _codes(
         request, lambda: factors.confirm(actor_of(request).user, _code(request), now=timezone.now())
     )
@@ -93,9 +100,11 @@ def _page(
 ) -> HttpResponse:
     actor, now = actor_of(request), timezone.now()
     factor = factors.factor_of(actor.user)
-    secret = "" if factor else factors.pending_secret(actor.user)
+    fresh = is_fresh(request, now)
+    secret = "" if factor or not fresh else factors.pending_secret(actor.user)
     context = {
         "factor": factor,
+        "fresh": fresh,
         "codes_left": factor.recovery_codes.filter(used_at=None).count() if factor else 0,
         "secret": " ".join(secret[place : place + 4] for place in range(0, len(secret), 4)),
         "picture": _picture(secret, actor.user.get_username()) if secret else "",

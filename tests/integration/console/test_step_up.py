@@ -19,6 +19,7 @@ from approvals.exceptions import Invalid, NotAllowed
 from approvals.models import Approval, Decision, Grant, SecondFactor
 from approvals.stepup import codes, factors
 from console.gateway.own_tools import OWN
+from console.people.entry import FRESH
 from console.people.links import make_link
 from tests import world
 from tests.integration.console.callers import Caller
@@ -254,6 +255,24 @@ def test_what_was_proven_here_opens_no_other_session_of_the_same_person(
     assert stolen.post("/me/second-factor/begin").status_code == 422
     assert SecondFactor.objects.filter(confirmed_at__isnull=False).count() == 1
     assert decide(ana, approval).status_code == 200
+
+
+@pytest.mark.req("OPS-4")
+def test_a_session_left_open_brings_no_second_factor_of_its_own(ana: Client) -> None:
+    ana.post("/me/second-factor/begin")
+    assert 'class="secret"' in ana.get("/me/second-factor").content.decode()
+    session = ana.session
+    session["signed_in_at"] = (timezone.now() - FRESH).isoformat()
+    session.save()
+    page = ana.get("/me/second-factor").content.decode()
+    assert "Sign in again" in page
+    assert 'class="secret"' not in page  # what waits to be confirmed is not shown either
+    assert ana.post("/me/second-factor/begin").status_code == 422
+    assert ana.post("/me/second-factor/confirm", {"code": "000000"}).status_code == 422
+    again = ana.post("/sign-out", {"next": "/sign-in?next=/me/second-factor"})
+    assert again.headers["Location"] == "/sign-in?next=/me/second-factor"
+    ana.force_login(world.person("ana", "operator"))
+    assert 'class="secret"' in ana.get("/me/second-factor").content.decode()
 
 
 def test_no_tool_of_the_gateway_decides() -> None:
