@@ -45,7 +45,7 @@ def start_run(
     waits for it; where the agent takes messages in, that going run is told instead, and returned.
     """
     version = runnable_version(agent)
-    _check_input(version, input)
+    check_input(version, input)
     now, subject, conversation = timezone.now(), storable(subject or {}), storable(conversation)
     with transaction.atomic():
         rates.require_agent_and_user(version=version, subject=subject, actor=actor, now=now)
@@ -156,7 +156,8 @@ def _require_others(name: str, config: AgentConfig) -> None:
             raise BadConfig(f"router.routes.{place}.agent: {message}", errors=errors)
 
 
-def _check_input(version: AgentVersion, input: str) -> None:
+def check_input(version: AgentVersion, input: str) -> None:
+    """Raise BadInput where the agent takes no such task."""
     limit = version.parsed.guardrails.input_max
     if not input.strip():
         raise BadInput(

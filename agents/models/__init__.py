@@ -9,6 +9,7 @@ from agents.models.credential import Credential
 from agents.models.memory import CachedAnswer, Memory, MemoryKind, Note, StoredResult
 from agents.models.precedent import Precedent
 from agents.models.price import Price
+from agents.models.rehearsal import Rehearsal, RehearsalKind
 from agents.models.run import Run
 from agents.models.source import PinnedTool, ToolSource
 from agents.models.steering import Steering, SteeringKind
@@ -31,6 +32,8 @@ __all__ = [
     "PinnedTool",
     "Precedent",
     "Price",
+    "Rehearsal",
+    "RehearsalKind",
     "RowState",
     "Run",
     "Steering",
