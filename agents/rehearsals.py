@@ -71,7 +71,7 @@ def rehearse(
     *,
     version: AgentVersion,
     input: str,
-    actor: Actor,
+    actor: Actor | None,
     now: datetime,
     kind: str,
     of: Run | None = None,
@@ -90,7 +90,7 @@ def rehearse(
     if it had been done (`withheld`), and in a replay the agent is told that the call is not in the recording.
     `columns` are of the run: success, task_type, budget, taint_sources. Raises NotAllowed, BadInput, WrongState.
     """
-    if not actor.roles & {OPERATOR, ADMIN, SERVICE}:
+    if actor is not None and not actor.roles & {OPERATOR, ADMIN, SERVICE}:
         raise NotAllowed("Rehearsing needs the role operator or admin; ask an admin for it.")
     _require_rehearsable(version)
     check_input(version, input)
@@ -102,7 +102,7 @@ def rehearse(
             actor=actor,
             rehearsal=True,
             subject=storable(subject or {}),
-            started_by=actor.user,
+            started_by=actor.user if actor else None,
             **{"taint_sources": ["input"], **columns},
         )
         Rehearsal.objects.create(
@@ -112,13 +112,13 @@ def rehearse(
             from_step=from_step,
             changes=storable({**(changes or {}), **({"live_reads": True} if live_reads else {})}),
             answers=storable(answers or {}),
-            created_by=actor.user,
+            created_by=actor.user if actor else None,
             created_at=now,
         )
         if of is not None:
             record(
                 EVENTS[RehearsalKind(kind)],
-                actor=str(actor),
+                actor=str(actor or "system"),
                 object_id=of.pk,
                 run_id=of.pk,
                 data={"by": str(run.pk)} | ({} if from_step is None else {"step": from_step}),

@@ -14,6 +14,7 @@ from agents.models.run import Run
 from agents.models.source import PinnedTool, ToolSource
 from agents.models.steering import Steering, SteeringKind
 from agents.models.step import Step, StepKind
+from agents.models.suite import Case, CaseResult, Suite, SuiteRun
 
 __all__ = [
     "Agent",
@@ -23,6 +24,8 @@ __all__ = [
     "BatchRow",
     "BatchStatus",
     "CachedAnswer",
+    "Case",
+    "CaseResult",
     "Conversation",
     "Credential",
     "Memory",
@@ -41,6 +44,8 @@ __all__ = [
     "Step",
     "StepKind",
     "StoredResult",
+    "Suite",
+    "SuiteRun",
     "ToolCall",
     "ToolSource",
 ]
