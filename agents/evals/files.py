@@ -40,13 +40,13 @@ def read_file(path: str | Path) -> tuple[str, SuiteConfig]:
 
 def _checked(document: dict[str, Any]) -> SuiteConfig:
     try:
-        json.dumps(document, allow_nan=False, default=str)
         config = SuiteConfig.model_validate(document)
+        json.dumps(document, allow_nan=False, default=str)
     except ValidationError as error:
         require_none(mistakes(error))
         raise
     except ValueError as error:
-        raise BadConfig(f"this holds a value that JSON has no word for: {error}.") from error
+        raise BadConfig("it holds .nan or .inf, for which JSON has no word.") from error
     names = [case.case for case in config.cases]
     require_none(
         [

@@ -61,7 +61,7 @@ def test_what_is_stored_reads_as_what_was_written() -> None:
         ("{no_calls: [pay]}", "{}", 18, "nothing is expected, so that nothing can fail"),
         ("sends nothing", "pays what is owed", 16, "a case before is named 'pays what is owed' already."),
         ("max_turns: 5", "max_turns: 0", 15, "write at least 1."),
-        ("amount: 5", "amount: .nan", 1, "this holds a value that JSON has no word for"),
+        ("amount: 5", "amount: .nan", 1, "it holds .nan or .inf, for which JSON has no word."),
         ("max_turns: 5", "max_cost_usd: .inf", 15, "write a number"),
     ],
 )
