@@ -68,11 +68,19 @@ def start_suite(name: str, *, actor: Actor | None, now: datetime, seconds: int =
     return suite_run
 
 
-def going_on(name: str) -> SuiteRun | None:
-    """A run of the suite that is not over, of the cases and the version as they are now. Raises MissingSuite."""
+def going_on(name: str, *, now: datetime) -> SuiteRun | None:
+    """A run of the suite that nobody has seen the end of, of the cases and the version as they are now.
+
+    One that is overdue, with cases that never ended, is closed instead. Raises MissingSuite.
+    """
     suite = get_suite(name)
     runs = suite.runs.filter(ended_at=None, digest=suite.digest, version_id=suite.agent.live_version_id)
-    return runs.order_by("-created_at").first()
+    begun = runs.order_by("-created_at").first()
+    if begun is None or begun.deadline_at > now:
+        return begun
+    hanging = begun.results.filter(passed=None, run__ended_at=None).exists()
+    collect(begun.pk, now=now)
+    return None if hanging else begun
 
 
 def collect(suite_run_id: UUID, *, now: datetime) -> SuiteRun:

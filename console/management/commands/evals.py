@@ -60,16 +60,17 @@ class Command(BaseCommand):
 
     def _apply(self, paths: list[str]) -> None:
         for suite, changed in apply_files(paths, actor=None):
-            told = f"{suite.cases.count()} cases for {suite.agent.name}" if changed else "unchanged"
+            told = (
+                f"{_number(suite.cases.count(), 'case')} for {suite.agent.name}" if changed else "unchanged"
+            )
             self.stdout.write(f"{suite.name}: {told}")
 
     def _run(self, options: dict[str, Any]) -> None:
         if options["limit"] < 1:
             raise CommandError("--limit is at least 1 s.")
-        suite_run = going_on(options["suite"]) or start_suite(
-            options["suite"], actor=None, now=timezone.now(), seconds=options["limit"]
-        )
-        suite_run = self._wait(suite_run)
+        name, now = options["suite"], timezone.now()
+        begun = going_on(name, now=now)
+        suite_run = self._wait(begun or start_suite(name, actor=None, now=now, seconds=options["limit"]))
         if options["accept"]:
             accept(suite_run, actor=None)
         told = shape_suite_run(suite_run, None)
@@ -94,22 +95,25 @@ def _table(told: SuiteRunOut) -> list[str]:
     lines = [f"{told.suite}: {told.agent} v{told.version}"]
     for case in told.cases:
         lines.append(
-            f"  {_word(case):<15} {case.case:<{width}}  USD {case.cost_usd:.4f}  {case.run or ''}".rstrip()
+            f"  {_word(case, told):<15} {case.case:<{width}}  USD {case.cost_usd:.4f}  {case.run or ''}".rstrip()
         )
         lines += [f"      {finding}" for finding in case.findings]
     lines += [f"  {'gone':<15} {name}" for name in told.gone]
-    compared = "" if told.baseline else " No baseline was accepted yet: see --accept."
-    accepted = " This is the baseline now." if told.accepted else compared
-    lines.append(
-        f"{told.passed} passed, {told.failed} failed, {_number(told.regressions, 'regression')},"
-        f" {_number(told.improvements, 'improvement')}; USD {told.cost_usd:.4f}.{accepted}"
-    )
+    counted = f"{told.passed} passed, {told.failed} failed"
+    if told.baseline:
+        counted += f", {_number(len(told.regressions), 'regression')}"
+        counted += f", {_number(len(told.improvements), 'improvement')}"
+    after = " No baseline was accepted yet: --accept makes one." if not told.baseline else ""
+    after = " This is the baseline now." if told.accepted else after
+    lines.append(f"{counted}; USD {told.cost_usd:.4f}.{after}")
     return lines
 
 
-def _word(case: CaseOut) -> str:
+def _word(case: CaseOut, told: SuiteRunOut) -> str:
+    if told.baseline is None:
+        return "passed" if case.passed else "failed"
     return case.change or ("passed" if case.passed else "fails as before")
 
 
-def _number(cases: list[str], noun: str) -> str:
-    return f"{len(cases)} {noun}{'' if len(cases) == 1 else 's'}"
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -100,7 +100,7 @@ def run_suite(*words: str, script: Any = tell) -> tuple[int, str]:
 def test_applying_a_file_keeps_its_cases_once(teller: Path) -> None:
     assert run_command("apply", str(teller)) == "teller-golden: unchanged\n"
     teller.write_text(SUITE[: SUITE.index("  - case: greets")])
-    assert run_command("apply", str(teller)) == "teller-golden: 1 cases for teller\n"
+    assert run_command("apply", str(teller)) == "teller-golden: 1 case for teller\n"
     assert [case.name for case in Suite.objects.get().cases.all()] == ["pays what is owed"]
     bad = teller.with_name("bad.yaml")
     bad.write_text(
@@ -181,6 +181,29 @@ def test_a_case_that_hangs_has_failed_and_its_run_ends() -> None:
     assert (first.passed, first.findings[0]) == (False, "No worker took it up within 60 s: is one running?")
     work()
     assert set(Run.objects.values_list("status", flat=True)) == {"cancelled"}
+
+
+def test_what_hung_long_ago_is_closed_and_the_suite_is_run_anew() -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    hung = start_suite("teller-golden", actor=None, now=long_ago)
+    assert run_suite()[0] == 0
+    assert set(SuiteRun.objects.get(pk=hung.pk).results.values_list("passed", flat=True)) == {False}
+    over = start_suite("teller-golden", actor=None, now=long_ago)
+    with using(Scripted(tell)):
+        work()
+    assert str(over.pk) in run_suite("--json")[1]
+    assert SuiteRun.objects.count() == 3
+
+
+def test_what_the_policy_denies_counts_as_no_call(teller: Path) -> None:
+    world.publish_agent(policy=[{"tool": "pay", "then": "deny"}])
+    teller.write_text(SUITE.replace("asks: [pay]", "asks: []\n      no_calls: [pay]"))
+    run_command("apply", str(teller))
+    code, said = run_suite()
+    assert code == 1
+    [finding] = [line for line in said.splitlines() if line.startswith("      ")]
+    assert "pay was not called with " in finding
+    assert finding.endswith("expected: 1; once it was proposed and refused.")
 
 
 def test_what_can_not_be_run_says_why() -> None:
