@@ -208,7 +208,7 @@ def _rehearsable(run_id: UUID, actor: Actor) -> tuple[Run, list[Step]]:
     if not actor.roles & {OPERATOR, ADMIN, SERVICE}:
         raise NotAllowed("Replaying or forking a run needs the role operator or admin; ask an admin for it.")
     if hidden := hidden_from(actor, [run.pk]).get(run.pk):
-        rule = next(rule for rules in hidden.calls.values() for rule in rules)
+        rule = next(rule for rules in (*hidden.calls.values(), *hidden.rules.values()) for rule in rules)
         raise NotAllowed(
             f"Some of what this run did is masked for you, by the rule: {rule}."
             f" To replay or fork it, the role {rule.seen_by} is needed."

@@ -103,6 +103,9 @@ _WORDS: Mapping[str, str] = {
     "suite.accepted": "accepted a result of the suite {suite} as its baseline: {passed} passed, {failed} failed",
     "run.cancel_requested": "cancelled the run",
     "run.pause_requested": "paused the run",
+    "run.replayed": "replayed the run: nothing of that reached the world",
+    "run.forked": "forked the run from step {step}: nothing of that reached the world",
+    "run.made_a_case": "made a case of the run: nothing of that reached the world",
     "run.resumed": "let the run go on",
     "run.started": "started a run",
 }

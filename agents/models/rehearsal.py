@@ -35,5 +35,17 @@ class Rehearsal(models.Model):
             ),
         ]
 
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        match self.kind:
+            case RehearsalKind.REPLAY:
+                what = f"Replay of run {self.of_id}"
+            case RehearsalKind.FORK:
+                what = f"Fork of run {self.of_id} from step {self.from_step}"
+            case _:
+                what = "A case of a suite"
+        return f"{what}: nothing of it reached the world."
+
     def __str__(self) -> str:
         return f"{self.kind} {self.run_id}"
