@@ -13,10 +13,15 @@ class Comparison:
     gone: tuple[str, ...]  # were in the baseline
 
 
-def compare(now: Mapping[str, bool], before: Mapping[str, bool]) -> Comparison:
-    """Whether each case passes now, beside whether it did before; where nothing was accepted, all are new."""
+def compare(now: Mapping[str, bool | None], before: Mapping[str, bool | None]) -> Comparison:
+    """Whether each case passes now (None: it goes on), beside whether it did before.
+
+    Where nothing was accepted, all are new.
+    """
     return Comparison(
-        regressions=tuple(case for case, passed in now.items() if not passed and before.get(case, True)),
-        improvements=tuple(case for case, passed in now.items() if passed and not before.get(case, True)),
+        regressions=tuple(
+            case for case, passed in now.items() if passed is False and before.get(case) is not False
+        ),
+        improvements=tuple(case for case, passed in now.items() if passed and before.get(case) is False),
         gone=tuple(case for case in before if case not in now),
     )

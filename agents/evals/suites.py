@@ -184,9 +184,8 @@ def _end(run: Run) -> None:
         pass  # it has just ended
 
 
-def _passed(suite_run: SuiteRun) -> dict[str, bool]:
-    judged = suite_run.results.exclude(passed=None).order_by("place")
-    return {name: bool(passed) for name, passed in judged.values_list("name", "passed")}
+def _passed(suite_run: SuiteRun) -> dict[str, bool | None]:
+    return dict(suite_run.results.order_by("place").values_list("name", "passed"))
 
 
 def _record(

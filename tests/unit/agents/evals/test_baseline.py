@@ -20,6 +20,11 @@ def test_each_case_is_compared_by_its_name() -> None:
     assert found.gone == ("dropped",)
 
 
+def test_a_case_that_goes_on_is_neither_worse_nor_better_nor_gone() -> None:
+    found = compare({"first": None, "second": None}, {"first": True, "second": False})
+    assert (found.regressions, found.improvements, found.gone) == ((), (), ())
+
+
 @given(RESULTS)
 def test_nothing_changes_against_itself_and_all_that_fails_is_new_without_a_baseline(
     now: dict[str, bool],
