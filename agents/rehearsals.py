@@ -93,6 +93,8 @@ def rehearse(
     if actor is not None and not actor.roles & {OPERATOR, ADMIN, SERVICE}:
         raise NotAllowed("Rehearsing needs the role operator or admin; ask an admin for it.")
     _require_rehearsable(version)
+    if of is not None:
+        _require_sees_all(of, actor)
     check_input(version, input)
     with transaction.atomic():
         run = queue_run(
@@ -207,12 +209,7 @@ def _rehearsable(run_id: UUID, actor: Actor) -> tuple[Run, list[Step]]:
     run = get_run(run_id, actor=actor)
     if not actor.roles & {OPERATOR, ADMIN, SERVICE}:
         raise NotAllowed("Replaying or forking a run needs the role operator or admin; ask an admin for it.")
-    if hidden := hidden_from(actor, [run.pk]).get(run.pk):
-        rule = next(rule for rules in (*hidden.calls.values(), *hidden.rules.values()) for rule in rules)
-        raise NotAllowed(
-            f"Some of what this run did is masked for you, by the rule: {rule}."
-            f" To replay or fork it, the role {rule.seen_by} is needed."
-        )
+    _require_sees_all(run, actor)
     if run.status not in STILL:
         raise WrongState(
             f"Run {run.pk} is {run.status}: it can be rehearsed once it is over, waits or is paused."
@@ -223,6 +220,16 @@ def _rehearsable(run_id: UUID, actor: Actor) -> tuple[Run, list[Step]]:
         raise WrongState(f"Run {run.pk} is a call without a model: there is nothing to replay or fork.")
     _require_rehearsable(run.version)
     return run, steps
+
+
+def _require_sees_all(run: Run, actor: Actor) -> None:
+    """A person from whom some of a run is kept must not have it told anew."""
+    if hidden := hidden_from(actor, [run.pk]).get(run.pk):
+        rule = next(rule for rules in (*hidden.calls.values(), *hidden.rules.values()) for rule in rules)
+        raise NotAllowed(
+            f"Some of what run {run.pk} did is masked for you, by the rule: {rule}."
+            f" To rehearse it, the role {rule.seen_by} is needed."
+        )
 
 
 def _require_rehearsable(version: AgentVersion) -> None:

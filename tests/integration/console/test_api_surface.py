@@ -45,6 +45,7 @@ def test_the_api_has_what_programs_rely_on() -> None:
         ("post", "/api/v1/halt"), ("delete", "/api/v1/halt"),
         ("get", "/api/v1/traces"), ("get", f"/api/v1/traces/{'0' * 32}"), ("get", "/api/v1/agents"),
         ("get", "/api/v1/agents/teller"), ("get", "/api/v1/breakers"),
+        ("post", f"/api/v1/runs/{ANY}/replay"), ("post", f"/api/v1/runs/{ANY}/fork"),
         ("post", f"/api/v1/runs/{ANY}/guidance"), ("put", "/api/v1/agents/teller"), ("get", "/api/v1/alerts"),
         ("get", "/api/v1/memories"), ("get", f"/api/v1/memories/{ANY}"), ("delete", f"/api/v1/memories/{ANY}"),
         ("get", "/api/v1/deliveries"), ("post", f"/api/v1/deliveries/{ANY}/resend"), ("get", "/api/v1/me"),
