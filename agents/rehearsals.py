@@ -88,12 +88,13 @@ def rehearse(
     result (`{"type": "not_found", "message": "..."}`). Without one it is answered as `of` was, whose calls of the same
     arguments count in order. Else a read is made where `live_reads` allows it, behind the gate; an effect is taken as
     if it had been done (`withheld`), and in a replay the agent is told that the call is not in the recording.
-    `columns` are of the run: success, task_type, budget, taint_sources. Raises NotAllowed, BadInput, WrongState.
+    `columns` are of the run: success, task_type, budget, taint_sources. `actor` is None for who has the host.
+    Raises NotAllowed, BadInput, WrongState.
     """
     if actor is not None and not actor.roles & {OPERATOR, ADMIN, SERVICE}:
         raise NotAllowed("Rehearsing needs the role operator or admin; ask an admin for it.")
     _require_rehearsable(version)
-    if of is not None:
+    if of is not None and actor is not None:
         _require_sees_all(of, actor)
     check_input(version, input)
     with transaction.atomic():
