@@ -45,7 +45,7 @@ def start_run(
     waits for it; where the agent takes messages in, that going run is told instead, and returned.
     """
     version = runnable_version(agent)
-    _check_input(version, input)
+    check_input(version, input)
     now, subject, conversation = timezone.now(), storable(subject or {}), storable(conversation)
     with transaction.atomic():
         rates.require_agent_and_user(version=version, subject=subject, actor=actor, now=now)
@@ -78,8 +78,11 @@ def start_run(
         )
 
 
-def cancel_run(*, run_id: UUID, actor: Actor, reason: str = "") -> Run:
-    """Ask the run to end; it does at its next step, and what it still asked is cancelled."""
+def cancel_run(*, run_id: UUID, actor: Actor | None, reason: str = "") -> Run:
+    """Ask the run to end; it does at its next step, and what it still asked is cancelled.
+
+    Without an actor it is the console itself that ends it. Raises WrongState, NotAllowed, MissingRun.
+    """
     return _request(run_id, "cancel", actor=actor, reason=reason)
 
 
@@ -156,7 +159,8 @@ def _require_others(name: str, config: AgentConfig) -> None:
             raise BadConfig(f"router.routes.{place}.agent: {message}", errors=errors)
 
 
-def _check_input(version: AgentVersion, input: str) -> None:
+def check_input(version: AgentVersion, input: str) -> None:
+    """Raise BadInput where the agent takes no such task."""
     limit = version.parsed.guardrails.input_max
     if not input.strip():
         raise BadInput(
@@ -168,7 +172,7 @@ def _check_input(version: AgentVersion, input: str) -> None:
         raise BadInput(message, errors=[{"path": ["input"], "message": message}])
 
 
-def _request(run_id: UUID, what: str, *, actor: Actor, reason: str = "") -> Run:
+def _request(run_id: UUID, what: str, *, actor: Actor | None, reason: str = "") -> Run:
     with transaction.atomic():
         run = lock_run(run_id, actor)
         if run.status not in CLAIMABLE_RUN and not (run.status == RunStatus.PAUSED and what == "cancel"):
@@ -184,7 +188,7 @@ def _request(run_id: UUID, what: str, *, actor: Actor, reason: str = "") -> Run:
         run.requested = what
         record(
             f"run.{what}_requested",
-            actor=str(actor),
+            actor=str(actor or "system"),
             object_id=run.pk,
             run_id=run.pk,
             data={"reason": reason},
@@ -204,13 +208,14 @@ def _queue(run: Run) -> None:
         transaction.on_commit(lambda: sessions.let_next_begin(session_id))
 
 
-def lock_run(run_id: UUID, actor: Actor) -> Run:
-    """The run, locked, if `actor` may steer it. Raises NotAllowed, MissingRun."""
-    if not actor.roles & {OPERATOR, ADMIN, SERVICE}:
-        raise NotAllowed("Steering a run needs the role operator or admin.")
+def lock_run(run_id: UUID, actor: Actor | None) -> Run:
+    """The run, locked, if `actor` may steer it; the console itself (None) may. Raises NotAllowed, MissingRun."""
     rows = Run.objects.select_for_update(of=("self",)).select_related("version__agent").filter(pk=run_id)
-    if not actor.roles & {OPERATOR, ADMIN}:
-        rows = rows.filter(started_by=actor.user)
+    if actor is not None:
+        if not actor.roles & {OPERATOR, ADMIN, SERVICE}:
+            raise NotAllowed("Steering a run needs the role operator or admin.")
+        if not actor.roles & {OPERATOR, ADMIN}:
+            rows = rows.filter(started_by=actor.user)
     run = rows.first()
     if run is None:
         raise MissingRun(f"There is no run {run_id} that you may steer.")

@@ -106,8 +106,10 @@ def _is_free(run_id: UUID, names: frozenset[str], now: datetime) -> bool:
 
 
 def _escalation(now: datetime) -> Figure | None:
-    """The share of runs that were handed over, of those that ended within the hour; parts of others don't count."""
-    ended = Run.objects.filter(ended_at__gt=now - HOUR, parent=None)
+    """The share of runs that were handed over, of those that ended within the hour; parts of others don't count, nor
+    rehearsals.
+    """
+    ended = Run.objects.filter(ended_at__gt=now - HOUR, parent=None, rehearsal=False)
     found = ended.aggregate(all=Count("pk"), escalated=Count("pk", filter=Q(status=RunStatus.ESCALATED)))
     if found["all"] < settings.ESCALATION_RUNS:
         return None

@@ -70,13 +70,19 @@ def earlier_words(run: Run) -> str:
     The latest turns are told in full, those before them in short, and the session before in its summary. The same
     for a run however often it is asked, since what is over doesn't change.
     """
+    kept: str | None = getattr(run, _KEPT, None)
+    if kept is not None:
+        return kept
     if run.session_id is None:
         return ""
-    kept: str | None = getattr(run, _KEPT, None)
-    if kept is None:
-        kept = _told(run, run.session_id)
-        setattr(run, _KEPT, kept)
+    kept = _told(run, run.session_id)
+    setattr(run, _KEPT, kept)
     return kept
+
+
+def lend_words(run: Run, other: Run) -> None:
+    """Have `run`, which belongs to no session, be told what `other` was told."""
+    setattr(run, _KEPT, earlier_words(other))
 
 
 def _told(run: Run, session_id: UUID) -> str:

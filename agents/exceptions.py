@@ -37,6 +37,12 @@ class MissingRun(AgentError):
     code = "not_found"
 
 
+class MissingSuite(AgentError):
+    """There is no such suite, or no such run of it, or not for this person."""
+
+    code = "not_found"
+
+
 class WrongState(AgentError):
     """The run is not in a state in which this can be done."""
 

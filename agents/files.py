@@ -37,7 +37,7 @@ def parse(text: str, *, source: str = "agent file") -> tuple[str, dict[str, Any]
     try:
         check_config(document)
     except BadConfig as error:
-        raise BadConfig(_located(error, lines, source), errors=error.errors) from error
+        raise BadConfig(located(error, lines, source), errors=error.errors) from error
     return name, document
 
 
@@ -66,12 +66,16 @@ def load(text: str, *, source: str) -> tuple[Any, dict[Place, int]]:
 
 def read_file(path: str | Path) -> tuple[str, dict[str, Any]]:
     """What `parse` makes of a file. Raises BadConfig, also where it can't be read."""
+    return parse(read_text(path), source=str(path))
+
+
+def read_text(path: str | Path) -> str:
+    """What stands in a file. Raises BadConfig where it can't be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BadConfig(f"{path}: {reason}.") from error
-    return parse(text, source=str(path))
 
 
 def apply_file(path: str | Path, *, actor: User | None) -> tuple[AgentVersion, bool]:
@@ -166,7 +170,7 @@ def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -
         raise BadConfig(f"{source}:{lines[place]}: this text holds a character that can't be stored.")
 
 
-def _located(error: BadConfig, lines: dict[Place, int], source: str) -> str:
+def located(error: BadConfig, lines: dict[Place, int], source: str) -> str:
     """Each mistake on a line of its own, as compilers write them."""
     if not error.errors:
         return f"{source}: {error}"

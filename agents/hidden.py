@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from agents.exceptions import BadConfig
-from agents.models import Agent, AgentVersion, Run, ToolCall
+from agents.models import Agent, AgentVersion, Rehearsal, Run, ToolCall
 from agents.runtime.versions import version_of
 from agents.tools.registry import tools_of
 from agents.tools.spec import Tool
@@ -56,15 +56,24 @@ def hidden_from(actor: Actor, run_ids: Collection[UUID]) -> dict[UUID, Hidden]:
     """
     if not run_ids or actor.roles & {ADMIN, SERVICE}:
         return {}
-    found = Run.objects.filter(pk__in=run_ids).values_list(
-        "pk", "version_id", "version__agent__live_version_id", "version__agent__name", "subject"
+    found = list(
+        Run.objects.filter(pk__in=run_ids).values_list(
+            "pk",
+            "version_id",
+            "version__agent__live_version_id",
+            "version__agent__name",
+            "subject",
+            "rehearsal",
+        )
     )
     about = {}
-    for pk, version, live, agent, subject in found:
+    for pk, version, live, agent, subject, rehearsal in found:
         rules = [rule for each in {version, live or version} for rule in _mask_rules(each)]
         if kept := tuple(dict.fromkeys(rule for rule in rules if rule.seen_by not in actor.roles)):
-            about[pk] = (kept, version, agent, subject)
-    return _look(about) if about else {}
+            about[pk] = (kept, version, agent, subject, rehearsal)
+    if not about:
+        return {}
+    return _look(about, _origins([pk for pk, (*_, rehearsal) in about.items() if rehearsal], actor))
 
 
 def masked_names(agent: str, tool: str, actor: Actor) -> frozenset[str]:
@@ -95,11 +104,25 @@ def may_mask(run_id: UUID) -> bool:
     return any(_mask_rules(pk) for found in versions for pk in found if pk is not None)
 
 
-def _look(about: dict[UUID, tuple[tuple[Rule, ...], int, str, Any]]) -> dict[UUID, Hidden]:
+def _origins(rehearsals: list[UUID], actor: Actor) -> dict[UUID, Hidden]:
+    """By rehearsal: what is kept from this person of the run that it is of, and that it may repeat."""
+    if not rehearsals:
+        return {}
+    found = Rehearsal.objects.filter(pk__in=rehearsals, of__isnull=False).values_list("pk", "of_id")
+    of = {pk: origin for pk, origin in found if origin}
+    hidden = hidden_from(actor, set(of.values()))
+    return {pk: hidden[origin] for pk, origin in of.items() if origin in hidden}
+
+
+def _look(
+    about: dict[UUID, tuple[tuple[Rule, ...], int, str, Any, bool]], origins: dict[UUID, Hidden]
+) -> dict[UUID, Hidden]:
     """Which calls of these runs are masked, and by which values."""
-    values: dict[UUID, list[Any]] = {pk: [] for pk in about}
+    values: dict[UUID, list[Any]] = {
+        pk: [*origins[pk].scrubber.values] if pk in origins else [] for pk in about
+    }
     masked: dict[UUID, dict[UUID, tuple[Rule, ...]]] = {pk: {} for pk in about}
-    tools = {version: _tools(version) for _, version, _, _ in about.values()}
+    tools = {version: _tools(version) for _, version, *_ in about.values()}
     wordings: dict[UUID, list[Any]] = {}
     for call_id, arguments in Revision.objects.filter(
         approval__run_id__in=about, approval__call_id__isnull=False
@@ -110,15 +133,17 @@ def _look(about: dict[UUID, tuple[tuple[Rule, ...], int, str, Any]]) -> dict[UUI
         "run_id", "tool", "effect", "tainted", "created_at", "arguments", "proposed_arguments"
     )
     for call in calls:
-        rules, version, agent, subject = about[call.run_id]
+        rules, version, agent, subject, rehearsal = about[call.run_id]
         tool = tools[version].get(call.tool)
+        # A rehearsed call is a read, whatever it stands for.
+        effect = "" if rehearsal and tool else call.effect
         told = [call.proposed_arguments, call.arguments, *wordings.get(call.pk, [])]
         told = [arguments for arguments in told if isinstance(arguments, dict)]
         mine: dict[Rule, None] = {}
         for arguments in told:
             action = Action(
                 tool=call.tool,
-                effect=call.effect or (str(tool.effect) if tool else ""),
+                effect=effect or (str(tool.effect) if tool else ""),
                 arguments=arguments,
                 category=str(tool.category) if tool else "",
                 egress=tool.egress if tool else False,
@@ -140,8 +165,8 @@ def _look(about: dict[UUID, tuple[tuple[Rule, ...], int, str, Any]]) -> dict[UUI
             scrubber=Scrubber(values[pk]),
             tools=tools[version],
         )
-        for pk, (rules, version, _, _) in about.items()
-        if any(masked[pk].values())
+        for pk, (rules, version, *_) in about.items()
+        if any(masked[pk].values()) or pk in origins
     }
 
 

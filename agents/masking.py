@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import models
 
 from agents.hidden import Hidden, hidden_from
-from agents.models import BatchRow, Run, Step, ToolCall
+from agents.models import BatchRow, CaseResult, Run, Step, ToolCall
 from approvals.access import Actor
 from approvals.masks import Scrubber, without
 from approvals.models import Approval, Kind
@@ -94,6 +94,14 @@ def hide_in_batch(rows: Sequence[BatchRow], actor: Actor) -> None:
         if row.run and row.run.pk in hidden:
             _scrub(row, hidden[row.run.pk].scrubber)
             _scrub(row.run, hidden[row.run.pk].scrubber)
+
+
+def hide_in_results(results: Sequence[CaseResult], actor: Actor) -> None:
+    """Mask what the results of cases quote."""
+    hidden = hidden_from(actor, [result.run_id for result in results if result.run_id])
+    for result in results:
+        if result.run_id in hidden:
+            result.findings = hidden[result.run_id].scrubber.value(result.findings)
 
 
 def hide_in_spans(spans: Sequence[Span], actor: Actor) -> dict[UUID, Hidden]:

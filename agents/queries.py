@@ -134,7 +134,7 @@ def fast_path_share(*, agent: str, since: datetime | None = None) -> FastPathSha
     told = Step.objects.filter(run=OuterRef("pk"), kind=StepKind.ROUTE, payload__has_key="path")
     planned = Step.objects.filter(run=OuterRef("pk"), kind=StepKind.PLAN)
     fast = Exists(told.filter(payload__path="fast")) & ~Exists(planned)
-    runs = Run.objects.filter(Exists(told), version__agent__name=agent, status__in=FINAL_RUN)
+    runs = Run.objects.filter(Exists(told), version__agent__name=agent, status__in=FINAL_RUN, rehearsal=False)
     if since is not None:
         runs = runs.filter(created_at__gte=since)
     skipped = runs.filter(fast).aggregate(count=Count("pk"), mean=Avg("cost_usd"))

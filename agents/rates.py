@@ -72,7 +72,7 @@ def _of_subject(subject: dict[str, Any]) -> QuerySet[Run]:
 
 
 def _require(runs: QuerySet[Run], limit: int, who: str, now: datetime) -> None:
-    begun = runs.filter(parent=None, created_at__gt=now - MINUTE).order_by("-created_at")
+    begun = runs.filter(parent=None, rehearsal=False, created_at__gt=now - MINUTE).order_by("-created_at")
     last_allowed = begun.values_list("created_at", flat=True)[limit - 1 : limit].first()
     if last_allowed is not None:
         _refuse(who, limit, last_allowed, now)

@@ -100,7 +100,9 @@ def granted(config: AgentConfig) -> dict[str, Tool]:
 def try_out(name: str, now: Sequence[Rule], draft: Sequence[Rule]) -> Trial:
     """Judge the agent's last calls by the rules as they are and by the draft, each at its own time and taint."""
     trial = Trial()
-    rows = ToolCall.objects.filter(run__version__agent__name=name).select_related("run", "approval")
+    rows = ToolCall.objects.filter(run__version__agent__name=name, run__rehearsal=False).select_related(
+        "run", "approval"
+    )
     tools = granted(live_version(name).parsed)
     for call in rows.order_by("-created_at")[:CALLS]:
         trial.calls += 1

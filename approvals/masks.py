@@ -52,9 +52,10 @@ class Scrubber:
     """Takes values out of whatever repeats them: texts, and documents of any depth."""
 
     def __init__(self, values: Iterable[Any]) -> None:
+        self.values = list(values)
         texts: set[str] = set()
         self._numbers: set[float] = set()
-        for leaf in _leaves(list(values)):
+        for leaf in _leaves(self.values):
             number = _number(leaf)
             if number is not None:
                 self._numbers.add(number)

@@ -57,4 +57,5 @@ def read_notes(
     return {"notes": shown}
 
 
+WRITE_NOTE = write_note.name
 SCRATCHPAD = tuple(replace(made, source=f"{BUILT_IN}:{made.name}") for made in (write_note, read_notes))

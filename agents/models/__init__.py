@@ -9,10 +9,12 @@ from agents.models.credential import Credential
 from agents.models.memory import CachedAnswer, Memory, MemoryKind, Note, StoredResult
 from agents.models.precedent import Precedent
 from agents.models.price import Price
+from agents.models.rehearsal import Rehearsal, RehearsalKind
 from agents.models.run import Run
 from agents.models.source import PinnedTool, ToolSource
 from agents.models.steering import Steering, SteeringKind
 from agents.models.step import Step, StepKind
+from agents.models.suite import Case, CaseResult, Suite, SuiteRun
 
 __all__ = [
     "Agent",
@@ -22,6 +24,8 @@ __all__ = [
     "BatchRow",
     "BatchStatus",
     "CachedAnswer",
+    "Case",
+    "CaseResult",
     "Conversation",
     "Credential",
     "Memory",
@@ -31,6 +35,8 @@ __all__ = [
     "PinnedTool",
     "Precedent",
     "Price",
+    "Rehearsal",
+    "RehearsalKind",
     "RowState",
     "Run",
     "Steering",
@@ -38,6 +44,8 @@ __all__ = [
     "Step",
     "StepKind",
     "StoredResult",
+    "Suite",
+    "SuiteRun",
     "ToolCall",
     "ToolSource",
 ]

@@ -39,6 +39,11 @@ class Run(models.Model):
     metadata = models.JSONField(default=dict)
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     simulated = models.BooleanField(default=False)
+    rehearsal = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Nothing of it reaches the world; set when made, never changed.",
+    )
     taint_sources = models.JSONField(default=list, help_text="What it read that outsiders wrote.")
     requested = models.CharField(
         max_length=8, blank=True, help_text="cancel, pause or steer, for the lease holder to do."

@@ -69,6 +69,8 @@ def _tell(stretch: Stretch, call: ToolCall, what: str, why: str) -> None:
 
 def note(tool: Tool, attempt: Attempt) -> None:
     """Tell the tool's breaker how a call went."""
+    if tool.stands_in:
+        return  # what was told before says nothing of how the tool does now
     failed = attempt.status == CallStatus.UNKNOWN or bool(attempt.result.get("retryable"))
     breakers.note(tool, failed=failed)
 

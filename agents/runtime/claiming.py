@@ -12,6 +12,7 @@ from agents.models import ToolCall
 from agents.runtime.binding import as_action, call_digest
 from agents.runtime.granted import free_place, place_by
 from agents.runtime.journal import entry, move_call
+from agents.runtime.rehearsing import verdict_on
 from agents.runtime.requesting import UNSHOWN, ask_people, ask_what_happened, prepare
 from agents.runtime.stretch import Stretch
 from agents.runtime.versions import version_of
@@ -122,6 +123,8 @@ def judge_by_policy(
 ) -> Verdict:
     """What the run's policy says of the call, or the agent's live one, where that is stricter."""
     run = stretch.run
+    if run.rehearsal:
+        return verdict_on(tool)
     action = as_action(run, tool, arguments, tainted=tainted)
     verdict = evaluate(action, stretch.config.rules())
     if run.live_version_id is not None and run.live_version_id != run.version_id:

@@ -16,6 +16,7 @@ from agents.runtime.degrading import Retry, what_follows
 from agents.runtime.dispatch import wake
 from agents.runtime.granted import free_place
 from agents.runtime.journal import NOTHING_SAID, Seen, entry, is_unwritten, move_call
+from agents.runtime.rehearsing import answer_question
 from agents.runtime.requesting import ask_question, flooding
 from agents.runtime.stretch import Stretch
 from agents.runtime.verifying import is_kept_back, span_of
@@ -71,7 +72,10 @@ def _confirm(stretch: Stretch, action: Wait, asked: list[Approval], seen: Seen) 
 
 
 def ask_and_wait(stretch: Stretch) -> None:
-    """Put the planner's question to a person, and let go of the run."""
+    """Put the planner's question to a person, and let go of the run; a rehearsal asks nobody."""
+    if stretch.script is not None:
+        answer_question(stretch, stretch.script)
+        return
     if flooding(stretch):
         raise Changed  # its agent is halted: the run freezes, and asks once that is lifted
     now, question = timezone.now(), stretch.steps[-1].payload["needs_clarification"]

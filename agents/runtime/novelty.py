@@ -11,7 +11,8 @@ RAN = frozenset({CallStatus.SUCCEEDED, CallStatus.RECONCILED})
 def past_of(stretch: Stretch, call: ToolCall) -> Past:
     """Of the latest calls of the same tool, those that ran: simulated ones only beside simulated ones."""
     run = stretch.run
-    latest = ToolCall.objects.filter(tool=call.tool).order_by("-created_at").exclude(pk=call.pk)[:LOOKED_AT]
+    done = ToolCall.objects.filter(tool=call.tool, run__rehearsal=False)
+    latest = done.order_by("-created_at").exclude(pk=call.pk)[:LOOKED_AT]
     rows = latest.values_list(
         "arguments", "status", "run__subject", "run__simulated", "run__version__agent_id"
     )

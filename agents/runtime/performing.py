@@ -15,7 +15,7 @@ from django.conf import settings
 from agents.runtime.journal import give_back_connection
 from agents.states import CallStatus
 from agents.tools.calling import within
-from agents.tools.results import ResultType, ToolFailure, UnknownOutcome
+from agents.tools.results import ResultType, ToldBefore, ToolFailure, UnknownOutcome
 from agents.tools.spec import Effect, Tool, ToolContext
 from traces.redaction import redact, redact_text
 
@@ -42,6 +42,9 @@ def perform(tool: Tool, context: ToolContext, arguments: dict[str, Any]) -> Atte
         copied = copy.deepcopy(arguments)  # a tool may change what it is given
         data = within(tool.timeout, lambda: tool.run(context, copied), name=tool.name)
         return Attempt(CallStatus.SUCCEEDED, {"type": ResultType.SUCCESS, "data": _as_json(data)})
+    except ToldBefore as told:
+        done = told.result.get("type") == ResultType.SUCCESS
+        return Attempt(CallStatus.SUCCEEDED if done else CallStatus.FAILED, _as_json(told.result))
     except ToolFailure as failure:
         result = {"type": failure.result_type, "message": str(failure), "retryable": failure.retryable}
         return Attempt(CallStatus.FAILED, redact(result), redact_text(str(failure))[:ERROR_CHARS])

@@ -92,6 +92,8 @@ def to_keep(
     config, run = stretch.config, stretch.run
     endpoint = config.models.embeddings
     kept: list[Memory | CachedAnswer] = []
+    if run.rehearsal:
+        return kept
     try:
         if config.memory.long_term and action.status in REMEMBERED and run.turns:
             text, tainted = _episode(stretch, action, output, summary), bool(run.taint_sources)

@@ -23,6 +23,7 @@ from agents.runtime.decide.progress import latest_plan
 from agents.runtime.journal import add, write
 from agents.runtime.lineage import STARTERS, agents_above, too_deep
 from agents.runtime.loops import loop_of
+from agents.runtime.rehearsing import Script, rehearsed_config, script_of, stand_ins
 from agents.runtime.verifying import check_answer
 from agents.runtime.window import fold_until
 from agents.states import CallStatus
@@ -65,6 +66,7 @@ class Stretch:
     above: tuple[str, ...] = ()  # agents of the runs that it works for
     halted: str = ""
     stopped_tools: frozenset[str] = frozenset()  # by an emergency stop of theirs
+    script: Script | None = None  # of a rehearsal
     broken: str = ""  # why the run can't go on at all
     # By role, instructions and tools: the span of the latest prompt, and its messages.
     prompts: dict[Any, tuple[Recorded, tuple[Message, ...]]] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class Stretch:
     @classmethod
     def load(cls, run: Run) -> "Stretch":
         """Read all that is stored of a claimed run."""
-        broken, tools = "", {}
+        broken, tools, script = "", {}, None
         steps: list[Step] = []
         calls: list[ToolCall] = []
         if run.fence > 1:  # else nobody has held it before, and there are none
@@ -87,8 +89,12 @@ class Stretch:
             broken = f"{MAX_ATTEMPTS} times in a row, work on it stopped before a step was done."
         try:
             config = run.version.parsed
-            tools = tools_of(config)
-            tools |= granted(tools, calls)
+            found = tools_of(config)
+            if run.rehearsal:
+                script = script_of(run)
+                config = rehearsed_config(config, script.rehearsal.changes)
+                found = stand_ins(found, script, calls)
+            tools = found | granted(found, calls)
         except (BadConfig, ValidationError) as error:  # a tool is gone, or this release no longer knows a key
             config = run.version.parsed if isinstance(error, BadConfig) else UNREADABLE
             broken = f"The agent's configuration can't be used: {error}"
@@ -100,6 +106,7 @@ class Stretch:
             run=run,
             config=config,
             tools=tools,
+            script=script,
             broken=broken or too_deep(config, run),
             steps=steps,
             calls=calls,

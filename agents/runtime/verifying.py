@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from agents.config import AgentConfig
+from agents.conversations import earlier_words
 from agents.guardrails.verification import Verification, verify
 from agents.memory.scratchpad import SCRATCHPAD
 from agents.models import Run, Step, StepKind, ToolCall
@@ -42,7 +43,7 @@ def check_answer(
         return NOTHING
     answer = str(last.payload["text"])
     found = verify(answer, _read(run, config, tools, steps, calls))
-    if found.findings and run.session_id:
+    if found.findings and (run.session_id or run.rehearsal):
         found = verify(answer, [*_read(run, config, tools, steps, calls), *_said_before(run)])
     return found
 
@@ -134,6 +135,9 @@ def _read(
 
 def _said_before(run: Run) -> Iterator[Any]:
     """What was said earlier in its conversation, and let through."""
+    if run.rehearsal:  # it belongs to no conversation, and was told of one
+        yield earlier_words(run)
+        return
     earlier = Run.objects.filter(session_id=run.session_id, created_at__lt=run.created_at)
     for pair in earlier.order_by("-created_at").values_list("input", "output")[:EARLIER_RUNS]:
         yield from pair

@@ -18,6 +18,7 @@ class Purpose(StrEnum):
     FINGERPRINT = "fingerprint"  # what does it rest on?
     LOOKUP = "lookup"  # did it happen?
     REFRESH = "refresh"  # is what was read before still so?
+    REHEARSAL = "rehearsal"  # what does a call of a rehearsal read?
 
 
 class Why(StrEnum):

@@ -1,6 +1,7 @@
 """What a tool call can come to. A tool returns its data for success, or raises one of these."""
 
 from enum import StrEnum
+from typing import Any
 
 HALF_A_PAIR = "text may not hold half of a surrogate pair"  # no UTF-8 can, so nothing stores or sends it
 
@@ -35,6 +36,14 @@ class Denied(ToolFailure):
     """The run's subject may not do this."""
 
     result_type = ResultType.DENIED
+
+
+class ToldBefore(Exception):
+    """In a rehearsal: what a call was told before, to be told again as it was. `result`: type, and data or message."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        super().__init__(str(result.get("type")))
+        self.result = result
 
 
 class UnknownOutcome(Exception):

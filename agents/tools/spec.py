@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BUILT_IN = "built-in"  # in `source`: Gatehouse's own, granted by what an agent is, and offered at every step
+STAND_IN = "rehearsal"  # likewise: in the place of a tool, in a run of which nothing reaches the world
 
 
 class Effect(StrEnum):
@@ -112,6 +113,11 @@ class Tool:
     def built_in(self) -> bool:
         """Whether it is Gatehouse's own."""
         return self.source.startswith(f"{BUILT_IN}:")
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it answers in the place of a tool, in a rehearsal, and calls nothing."""
+        return self.source.startswith(f"{STAND_IN}:")
 
     def in_words(self, arguments: dict[str, Any]) -> str:
         """The action as a person says it; made by the tool's code, never by the agent."""

@@ -17,8 +17,9 @@ from agents import actions
 from agents.handover import HANDED_OVER, Deed, HandOver, hand_over
 from agents.hidden import hidden_from
 from agents.masking import hide_in_call, hide_in_runs, hide_in_steps
-from agents.models import Run, Step, StepKind, ToolCall
+from agents.models import Rehearsal, RehearsalKind, Run, Step, StepKind, ToolCall
 from agents.queries import find_runs, get_run, pending_approvals, run_steps
+from agents.rehearsals import OtherResult, fork_run, rehearsals_of, replay_run
 from agents.states import FINAL_RUN, CallStatus, RunStatus
 from agents.steering import guide, steer_plan
 from approvals.access import PEOPLE, Actor
@@ -31,6 +32,7 @@ from console.api.paging import PageQuery, page
 from console.api.shapes import (
     Because,
     DeedOut,
+    ForkIn,
     GuidanceIn,
     HandOverOut,
     PlanIn,
@@ -71,8 +73,7 @@ def start(request: HttpRequest, body: RunIn, idempotency_key: IdempotencyKey = "
     require_any(actor, DOERS, to="start runs")
 
     def create() -> RunStarted:
-        run = actions.start_run(**body.model_dump(), actor=actor)
-        return RunStarted(id=run.pk, status=RunStatus(run.status), trace_id=run.trace_id, url=run_url(run.pk))
+        return _started(actions.start_run(**body.model_dump(), actor=actor))
 
     return create_once(request, idempotency_key, create)
 
@@ -214,6 +215,40 @@ def resume(request: HttpRequest, run_id: UUID) -> RunOut:
     return shape_run(actions.resume_run(run_id=run_id, actor=actor), actor)
 
 
+@router.post(
+    "/{run_id}/replay",
+    response={201: RunStarted},
+    auth=RUN,
+    operation_id="replay_run",
+    summary="Replay a run",
+)
+def replay(request: HttpRequest, run_id: UUID, idempotency_key: IdempotencyKey = "") -> Status[object]:
+    """The same task again, with each tool call answered as it was; nothing of it reaches the world."""
+    actor = actor_of(request)
+    return create_once(request, idempotency_key, lambda: _started(replay_run(run_id, actor=actor)))
+
+
+@router.post(
+    "/{run_id}/fork", response={201: RunStarted}, auth=RUN, operation_id="fork_run", summary="Fork a run"
+)
+def fork(
+    request: HttpRequest, run_id: UUID, body: ForkIn, idempotency_key: IdempotencyKey = ""
+) -> Status[object]:
+    """Goes on from a step of it with something changed; nothing of it reaches the world.
+
+    Calls that are in the recording are answered as they were; other effects are withheld, and other reads too, unless
+    `live_reads` allows them.
+    """
+    actor = actor_of(request)
+    given = body.model_dump(exclude={"result"})
+    result = OtherResult(body.result.call, body.result.data) if body.result else None
+
+    def create() -> RunStarted:
+        return _started(fork_run(run_id, actor=actor, result=result, **given))
+
+    return create_once(request, idempotency_key, create)
+
+
 def run_url(run_id: UUID) -> str:
     """The run's page in the console."""
     return f"{settings.BASE_URL}/runs/{run_id}"
@@ -245,7 +280,8 @@ def shape_runs(runs: Sequence[Run], actor: Actor | None) -> list[RunOut]:
     for run in runs:
         if run.status == RunStatus.WAITING_RUNS:
             waiting[run.pk] = list(pending_approvals(run).values_list("pk", flat=True))
-    return [_shape(run, waiting[run.pk]) for run in runs]
+    rehearsals = rehearsals_of(runs)
+    return [_shape(run, waiting[run.pk], rehearsals.get(run.pk)) for run in runs]
 
 
 def _shape_handover(handed: HandOver) -> HandOverOut:
@@ -282,7 +318,11 @@ def _load(run_id: UUID, actor: Actor) -> Run:
     return get_run(run_id, actor=actor)
 
 
-def _shape(run: Run, pending: list[UUID]) -> RunOut:
+def _started(run: Run) -> RunStarted:
+    return RunStarted(id=run.pk, status=RunStatus(run.status), trace_id=run.trace_id, url=run_url(run.pk))
+
+
+def _shape(run: Run, pending: list[UUID], rehearsal: Rehearsal | None) -> RunOut:
     return RunOut(
         id=run.pk,
         agent=run.version.agent.name,
@@ -302,6 +342,8 @@ def _shape(run: Run, pending: list[UUID]) -> RunOut:
         pending_approvals=pending,
         trace_id=run.trace_id,
         conversation=run.conversation,
+        rehearsal=RehearsalKind(rehearsal.kind) if rehearsal else None,
+        rehearsal_of=rehearsal.of_id if rehearsal else None,
         simulated=run.simulated,
         url=run_url(run.pk),
         created_at=run.created_at,

@@ -20,6 +20,7 @@ from console.api import (
     memories,
     rates,
     runs,
+    suites,
     traces,
 )
 from console.api.auth import ANY
@@ -100,6 +101,7 @@ api = Api(
 install(api)
 api.add_router("/runs", runs.router)
 api.add_router("/batches", batches.router)
+api.add_router("/suites", suites.router)
 api.add_router("/approvals", approvals.router)
 api.add_router("/halt", halts.router)
 api.add_router("/breakers", breakers.router)

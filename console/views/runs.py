@@ -14,6 +14,7 @@ from agents.handover import HANDED_OVER, granted_tools, hand_over, in_words
 from agents.masking import hide_in_requests, hide_in_runs, hide_in_steps
 from agents.models import Agent, Run, Step, StepKind
 from agents.queries import find_runs, get_run, pending_approvals, pending_counts, run_steps, startable_agents
+from agents.rehearsals import rehearsals_of
 from agents.runtime.decide.progress import progress
 from agents.states import CLAIMABLE_RUN, RunStatus
 from agents.undoing import MIDWAY, offered
@@ -133,6 +134,7 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
     hide_in_requests(asked, actor)
     return {
         "run": found,
+        "rehearsal": rehearsals_of([found]).get(found.pk),
         "tone": tone,
         "state": state,
         "asked_by": asked_by(found),

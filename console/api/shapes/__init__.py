@@ -40,6 +40,7 @@ from console.api.shapes.me import (
 )
 from console.api.shapes.runs import (
     DeedOut,
+    ForkIn,
     GuidanceIn,
     HandOverOut,
     PlanIn,
@@ -84,6 +85,7 @@ __all__ = [
     "DeedOut",
     "DeliveryList",
     "DeliveryOut",
+    "ForkIn",
     "GuidanceIn",
     "HaltIn",
     "HaltOut",

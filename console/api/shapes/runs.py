@@ -5,9 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from agents.models import SteeringKind, StepKind
+from agents.models import RehearsalKind, SteeringKind, StepKind
+from agents.nearest import hint
 from agents.states import CallStatus, RunStatus
 from console.api.shapes.base import AGENT_NAME, Body
 
@@ -39,6 +41,41 @@ class GuidanceIn(Body):
     """Words to a run while it goes on."""
 
     text: str = Field(min_length=1, max_length=5000, description="Heard before its next model call.")
+
+
+class OtherResultIn(Body):
+    """What a call is told in a fork, instead of what it was told."""
+
+    call: UUID = Field(description="A call of the steps that the fork begins with.")
+    data: Any = Field(description="What it returns.")
+
+
+class ForkIn(Body):
+    """From where a fork goes on, and with what changed."""
+
+    step: int = Field(ge=0, le=1_000_000, description="The last step that it begins with; 0: its beginning.")
+    instructions: str | None = Field(
+        default=None, min_length=1, max_length=100_000, description="Instead of the agent's."
+    )
+    model: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Of the executor, as `provider:model`; none stands in for it.",
+    )
+    input: str | None = Field(default=None, min_length=1, description="Another task.")
+    result: OtherResultIn | None = None
+    live_reads: bool = Field(
+        default=False, description="Reads that are not in the recording are made, behind the gate."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        for key in value if isinstance(value, dict) else ():
+            if key not in cls.model_fields:
+                message = {"message": f"unknown key {key!r}; {hint(str(key), cls.model_fields)}"}
+                raise PydanticCustomError("unknown_key", "{message}", message)
+        return value
 
 
 class RunStarted(Schema):
@@ -106,6 +143,10 @@ class RunOut(Schema):
     )
     trace_id: str
     conversation: str
+    rehearsal: RehearsalKind | None = Field(
+        default=None, description="It is a rehearsal, made for this: nothing of it reached the world."
+    )
+    rehearsal_of: UUID | None = Field(default=None, description="The run that it replays or forks.")
     simulated: bool = Field(description="Its models were played, not asked.")
     url: str
     created_at: datetime

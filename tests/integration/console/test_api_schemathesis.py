@@ -13,6 +13,7 @@ import schemathesis
 from django.utils import timezone
 
 from agents.batches import create_batch
+from agents.evals.keeping import apply_files
 from agents.models import Memory
 from agents.tables import table_of
 from approvals.access import Actor
@@ -52,7 +53,7 @@ CONFIG = """
 "query.wait" = 0.1
 
 [[operations]]
-include-operation-id-regex = "^(list_|start_run|start_batch|guide_run|steer_plan|request_approval|decide|halt|publish_agent)"
+include-operation-id-regex = "^(list_|start_run|start_batch|run_suite|guide_run|steer_plan|request_approval|decide|halt|publish_agent)"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "403", "404", "409", "422"]
 """
 
@@ -75,7 +76,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def token() -> str:
+def token(tmp_path: Path) -> str:
     """Of an admin who may all, in a house where there is one of everything."""
     ada, now = world.person("ada", "admin"), timezone.now()
     version = world.publish_agent()
@@ -85,6 +86,11 @@ def token() -> str:
         actor=shop, tool="refund", arguments={"amount": 4}, effect="irreversible", expires_in=600, now=now
     )
     create_batch(agent="teller", table=table_of([{"input": "Look."}]), actor=Actor(ada))
+    suite = tmp_path / "golden.yaml"
+    suite.write_text(
+        "{suite: golden, agent: teller, cases: [{case: a, input: Pay., expect: {no_calls: [pay]}}]}"
+    )
+    apply_files([suite], actor=None)
     Delivery.objects.create(approval=approval, event="approval.edited", created_at=now, next_at=now)
     Memory.objects.create(
         agent=version.agent, subject_digest="0" * 64, kind="semantic", text="Pays late.", created_at=now
