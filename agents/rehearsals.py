@@ -204,6 +204,11 @@ def rehearsals_of(runs: Sequence[Run]) -> dict[UUID, Rehearsal]:
     return Rehearsal.objects.in_bulk([run.pk for run in runs if run.rehearsal])
 
 
+def may_be_rehearsed(run: Run) -> bool:
+    """Whether pages offer it: the run is over, asked a model, and has no parts."""
+    return run.is_final and bool(run.turns) and run.version.parsed.pattern not in STARTERS
+
+
 def _rehearsable(run_id: UUID, actor: Actor) -> tuple[Run, list[Step]]:
     """The run, if it may be rehearsed by `actor` and can be, with its steps."""
     run = get_run(run_id, actor=actor)
