@@ -80,7 +80,11 @@ def rehearse(
     live_reads: bool = False,
     from_step: int | None = None,
     changes: dict[str, Any] | None = None,
-    **columns: Any,
+    success: dict[str, Any] | None = None,
+    task_type: str = "",
+    budget: dict[str, Any] | None = None,
+    taint_sources: Sequence[str] = ("input",),
+    begun: bool = False,
 ) -> Run:
     """Queue a run of `version` of which nothing reaches the world.
 
@@ -88,7 +92,7 @@ def rehearse(
     result (`{"type": "not_found", "message": "..."}`). Without one it is answered as `of` was, whose calls of the same
     arguments count in order. Else a read is made where `live_reads` allows it, behind the gate; an effect is taken as
     if it had been done (`withheld`), and in a replay the agent is told that the call is not in the recording.
-    `columns` are of the run: success, task_type, budget, taint_sources. `actor` is None for who has the host.
+    `begun`: it is given steps before the transaction of its maker ends. `actor` is None for who has the host.
     Raises NotAllowed, BadInput, WrongState.
     """
     if actor is not None and not actor.roles & {OPERATOR, ADMIN, SERVICE}:
@@ -106,7 +110,11 @@ def rehearse(
             rehearsal=True,
             subject=storable(subject or {}),
             started_by=actor.user if actor else None,
-            **{"taint_sources": ["input"], **columns},
+            success=success,
+            task_type=task_type,
+            budget=budget,
+            taint_sources=list(taint_sources),
+            fence=1 if begun else 0,  # its first claim then finds the steps
         )
         Rehearsal.objects.create(
             run=run,
@@ -205,6 +213,11 @@ def rehearsals_of(runs: Sequence[Run]) -> dict[UUID, Rehearsal]:
     return Rehearsal.objects.in_bulk([run.pk for run in runs if run.rehearsal])
 
 
+def may_be_rehearsed(run: Run) -> bool:
+    """Whether pages offer it: the run is over, asked a model, and has no parts."""
+    return run.is_final and bool(run.turns) and run.version.parsed.pattern not in STARTERS
+
+
 def _rehearsable(run_id: UUID, actor: Actor) -> tuple[Run, list[Step]]:
     """The run, if it may be rehearsed by `actor` and can be, with its steps."""
     run = get_run(run_id, actor=actor)
@@ -244,8 +257,8 @@ def _require_rehearsable(version: AgentVersion) -> None:
 
 
 def _columns(of: Run) -> dict[str, Any]:
-    """What the task of a run is beside its words. Its first claim finds the steps that it was given."""
-    return {"success": of.success, "task_type": of.task_type, "budget": of.budget, "fence": 1}
+    """What the task of a run is beside its words."""
+    return {"success": of.success, "task_type": of.task_type, "budget": of.budget, "begun": True}
 
 
 def _check_step(step: int, last: int, kept: Sequence[Step], calls: Sequence[ToolCall]) -> None:

@@ -17,7 +17,7 @@ from console.views.reconciling import lookup
 from console.views.reopening import reopen
 from console.views.runs import run, runs, steps
 from console.views.sign_in import sign_in, sign_in_by_link, sign_out
-from console.views.steering import cancel, pause, resume, start
+from console.views.steering import cancel, pause, replay, resume, start
 from console.views.traces import span, trace, traces
 
 urlpatterns = [
@@ -94,6 +94,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel", cancel, name="cancel-run"),
     path("runs/<uuid:run_id>/pause", pause, name="pause-run"),
     path("runs/<uuid:run_id>/resume", resume, name="resume-run"),
+    path("runs/<uuid:run_id>/replay", replay, name="replay-run"),
     path("runs/<uuid:run_id>/undo", undoing.all_calls, name="undo-run"),
     path("runs/<uuid:run_id>/calls/<uuid:call_id>/undo", undoing.call, name="undo-call"),
     path("batches", batches.batches, name="batches"),

@@ -14,7 +14,7 @@ from agents.handover import HANDED_OVER, granted_tools, hand_over, in_words
 from agents.masking import hide_in_requests, hide_in_runs, hide_in_steps
 from agents.models import Agent, Run, Step, StepKind
 from agents.queries import find_runs, get_run, pending_approvals, pending_counts, run_steps, startable_agents
-from agents.rehearsals import rehearsals_of
+from agents.rehearsals import may_be_rehearsed, rehearsals_of
 from agents.runtime.decide.progress import progress
 from agents.states import CLAIMABLE_RUN, RunStatus
 from agents.undoing import MIDWAY, offered
@@ -150,6 +150,7 @@ def _head(found: Run, steps: list[Step], actor: Actor) -> dict[str, object]:
         "plan": progress(steps),
         "children": [RunLine(child, *run_state(child), 0) for child in children],
         "pending": asked,
+        "may_replay": may_steer(actor) and may_be_rehearsed(found),
         "may_cancel": steering and not found.is_final,
         "may_pause": steering and found.status in CLAIMABLE_RUN,
         "may_resume": steering and found.status == RunStatus.PAUSED,

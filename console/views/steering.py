@@ -13,8 +13,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from agents import actions
-from agents.exceptions import AgentError, MissingRun, WrongState
+from agents.exceptions import AgentError, BadInput, MissingRun, WrongState
 from agents.queries import startable_agents
+from agents.rehearsals import replay_run
 from approvals.exceptions import NotAllowed
 from console.people.entry import actor_of, people_only
 from console.views.runs import may_steer, visible_run
@@ -112,6 +113,21 @@ def pause(request: HttpRequest, run_id: UUID) -> HttpResponse:
 def resume(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Let a paused run go on."""
     return _steer(request, run_id, "It goes on.", actions.resume_run)
+
+
+@require_POST
+@people_only
+def replay(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Run its task again with what its calls were told, and lead to the run that does."""
+    try:
+        return redirect("run", run_id=replay_run(run_id, actor=actor_of(request)).pk)
+    except NotAllowed as error:
+        raise PermissionDenied(str(error)) from error
+    except MissingRun as error:
+        raise Http404(str(error)) from error
+    except (WrongState, BadInput) as error:
+        messages.warning(request, str(error))
+        return redirect("run", run_id=run_id)
 
 
 def _steer(request: HttpRequest, run_id: UUID, done: str, action: Any, **extra: str) -> HttpResponse:

@@ -126,5 +126,15 @@ def test_the_pages_say_that_it_is_one(play: Any) -> None:
     assert f"Replay of run {run.pk}: nothing of it reached the world." in page
     assert "nothing of it reached" not in client.get(f"/runs/{run.pk}").content.decode()
     assert client.get("/runs").content.decode().count(">rehearsal<") == 1
+    assert f"/runs/{run.pk}/replay" in client.get(f"/runs/{run.pk}").content.decode()
+    pressed = client.post(f"/runs/{run.pk}/replay")
+    again = Run.objects.exclude(pk=replayed).get(rehearsal=True)
+    assert (pressed.status_code, pressed["location"]) == (302, f"/runs/{again.pk}")
+    told = client.post(f"/runs/{again.pk}/replay", follow=True).content.decode()
+    assert "it can be rehearsed once it is over" in told
+    client.force_login(world.person("lee", "analyst"))
+    assert client.post(f"/runs/{run.pk}/replay").status_code == 403
+    assert f"/runs/{run.pk}/replay" not in client.get(f"/runs/{run.pk}").content.decode()
+    client.force_login(boss.user)
     audit = client.get(f"/audit?run={run.pk}&kind=work").content.decode()
     assert "replayed the run" in audit

@@ -53,7 +53,7 @@ CONFIG = """
 "query.wait" = 0.1
 
 [[operations]]
-include-operation-id-regex = "^(list_|start_run|start_batch|run_suite|guide_run|steer_plan|request_approval|decide|halt|publish_agent)"
+include-operation-id-regex = "^(list_|start_run|start_batch|run_suite|guide_run|steer_plan|replay_run|fork_run|request_approval|decide|halt|publish_agent)"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "403", "404", "409", "422"]
 """
 
