@@ -69,7 +69,9 @@ def _recorded(sent: trace_pb2.Span, about: Mapping[str, Any], now: datetime) -> 
     given = _Attributes(from_attributes(sent.attributes))
     for event in sent.events:
         given.add_event(event.name, from_attributes(event.attributes))
-    model = given.text("gen_ai.response.model", "gen_ai.request.model", limit=128)
+    model = given.text(
+        "gen_ai.request.model", "gen_ai.response.model", limit=128
+    )  # as of ours: what was asked for
     span = Span(
         id=span_id,
         trace_id=trace_id,

@@ -232,8 +232,8 @@ def test_a_call_of_a_model_is_read_by_the_conventions() -> None:
         {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "anthropic",
-            "gen_ai.request.model": "claude",
-            "gen_ai.response.model": "claude-sonnet-4-5",
+            "gen_ai.request.model": "claude-sonnet-4-5",
+            "gen_ai.response.model": "claude-sonnet-4-5-20250929",
             "gen_ai.usage.input_tokens": 100,
             "gen_ai.usage.cache_read.input_tokens": 60,
             "gen_ai.usage.cache_creation.input_tokens": 10,
@@ -258,7 +258,10 @@ def test_a_call_of_a_model_is_read_by_the_conventions() -> None:
     assert recorded.input == {"system_instructions": "Find things.", "messages": asked}
     assert recorded.output == said
     assert span.preview == "Where is it?"
-    assert span.attributes == {"gen_ai.request.model": "claude", "gen_ai.request.temperature": 0.5}
+    assert span.attributes == {
+        "gen_ai.response.model": "claude-sonnet-4-5-20250929",
+        "gen_ai.request.temperature": 0.5,
+    }
 
 
 def test_tokens_that_leave_out_those_of_the_cache_are_kept_as_they_are() -> None:
