@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parent.parent
+_HEADER = re.compile(r"[a-z0-9_.-]+")
 
 
 def home() -> Path:
@@ -133,6 +135,35 @@ def email(url: str) -> dict[str, object]:
         "EMAIL_TIMEOUT": 10,
         "DEFAULT_FROM_EMAIL": query.get("from", f"gatehouse@{parts.hostname}"),
     }
+
+
+def otlp_endpoint(base: str) -> str:
+    """Where spans are sent, below the base URL; empty: nowhere. Raises ImproperlyConfigured."""
+    if not base:
+        return ""
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        raise ImproperlyConfigured(
+            "OTEL_EXPORTER_OTLP_ENDPOINT: write the base URL of an OTLP receiver, such as http://127.0.0.1:4318;"
+            " secrets belong into OTEL_EXPORTER_OTLP_HEADERS."
+        )
+    return f"{base.rstrip('/')}/v1/traces"
+
+
+def otlp_headers(value: str) -> dict[str, str]:
+    """Headers from such as `authorization=Bearer%20abc,x-team=shop`, as OpenTelemetry writes them.
+
+    Raises ImproperlyConfigured, without the value: it may be a secret.
+    """
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    headers = {name.strip().lower(): unquote(text.strip()) for name, _, text in pairs}
+    if not all(
+        _HEADER.fullmatch(name) and text.isprintable() and text.isascii() for name, text in headers.items()
+    ):
+        raise ImproperlyConfigured(
+            "OTEL_EXPORTER_OTLP_HEADERS: write NAME=VALUE,NAME=VALUE, with what is special in a value as %20."
+        )
+    return headers
 
 
 def due_seconds(value: str) -> dict[str, int]:

@@ -155,6 +155,11 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
+# Where our spans are sent by OTLP; prompts, answers and arguments only where somebody asks for that.
+OTLP_ENDPOINT = environment.otlp_endpoint(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
+OTLP_HEADERS = environment.otlp_headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+OTLP_CONTENTS = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() == "true"
+EXPORT_SECONDS = 5.0
 # How long a worker may hold a run without a sign of life (s); it renews at a third of this.
 LEASE_SECONDS = float(os.environ.get("GATEHOUSE_LEASE_SECONDS", "15"))
 # How often the sweeper looks for what should be moving and isn't (s).
@@ -181,6 +186,12 @@ CELERY_BEAT_SCHEDULE = {
     },
     "ask_sources": {"task": "agents.ask_sources", "schedule": 300.0, "options": {"expires": 300.0}},
 }
+if OTLP_ENDPOINT:
+    CELERY_BEAT_SCHEDULE["export"] = {
+        "task": "console.export_spans",
+        "schedule": EXPORT_SECONDS,
+        "options": {"expires": EXPORT_SECONDS},
+    }
 # Irreversible calls that one worker process executes at a time: after a crash at most so many are in doubt.
 EFFECT_SLOTS = int(os.environ.get("GATEHOUSE_EFFECT_SLOTS", "6"))
 # Breakers of the whole system. Above this share of escalated runs, of so many that ended within an hour, at most

@@ -12,6 +12,7 @@ from console.notifications import outbox
 from console.notifications import sending as notices
 from traces.audit.sealer import seal_due
 from traces.audit.stored import verify_and_record
+from traces.otlp.export import export_due
 
 
 @shared_task(name="console.deliver", ignore_result=True)
@@ -48,6 +49,15 @@ def seal_events() -> None:
     """Seal what was written to the audit log."""
     try:
         seal_due()
+    finally:
+        give_back_connection()
+
+
+@shared_task(name="console.export_spans", ignore_result=True)
+def export_spans() -> None:
+    """Send our spans to where OTEL_EXPORTER_OTLP_ENDPOINT says."""
+    try:
+        export_due(now=timezone.now())
     finally:
         give_back_connection()
 

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
+from console.api.otlp import take_spans
 from console.api.service import api
 from console.views import audit, batches, breaker, bulk, care, grants, me, rules, second_factor, undoing
 from console.views.attachments import attachment
@@ -107,5 +108,6 @@ urlpatterns = [
     path("traces/<str:trace_id>/spans/<str:span_id>", span, name="span"),
     path("connect", connect, name="connect"),
     path("api/v1/", api.urls),
+    path("v1/traces", take_spans),
     path("admin/", admin.site.urls),
 ]

@@ -140,6 +140,7 @@ class Span(models.Model):
             models.Index(fields=["trace_id", "started_at"], name="span_trace"),
             models.Index(fields=["-started_at"], name="span_newest", condition=Q(parent_id="")),
             BrinIndex(fields=["started_at"], name="span_time"),  # rows come in this order
+            BrinIndex(fields=["ended_at"], name="span_end"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=SpanStatus.values), name="span_status"),
@@ -168,6 +169,46 @@ class SpanBody(models.Model):
 
     def __str__(self) -> str:
         return f"body of {self.span_id}"
+
+
+class ForeignTrace(models.Model):
+    """A trace that another program sent: it belongs to the user whose token sent its first span, and to no run."""
+
+    trace_id = models.CharField(primary_key=True, max_length=32)
+    sender_id = models.IntegerField(help_text="The user; who that is, floors above know.")
+    at = models.DateTimeField(help_text="When the first span arrived.")
+
+    class Meta:
+        indexes = [models.Index(fields=["sender_id"], name="foreign_trace_sender")]
+
+    def __str__(self) -> str:
+        return self.trace_id
+
+
+class Export(models.Model):
+    """How far our spans went out by OTLP. There is one row, once anything is exported.
+
+    All spans that ended before `position` went out; of those that ended later, the ones that `ExportedSpan` names.
+    """
+
+    position = models.DateTimeField()
+    taken_until = models.DateTimeField(help_text="Until when a worker may be sending.")
+    failures = models.IntegerField(default=0, help_text="In a row.")
+    retry_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True, help_text="Of the last attempt, where it failed.")
+
+    def __str__(self) -> str:
+        return f"export up to {self.position}"
+
+
+class ExportedSpan(models.Model):
+    """A span that went out and ended after the position of the export."""
+
+    span_id = models.CharField(primary_key=True, max_length=16)
+    ended_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.span_id
 
 
 class Breaker(models.Model):

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Path, Query, Router
 from pydantic import Field
@@ -16,7 +16,8 @@ from approvals.exceptions import Missing
 from console.api.auth import READ, actor_of
 from console.api.paging import PageQuery, page
 from console.api.shapes import SpanOut, TraceList, TraceOut, TraceWithSpans
-from traces.models import Span, SpanStatus
+from console.senders import senders_of
+from traces.models import ForeignTrace, Span, SpanStatus
 
 router = Router(tags=["traces"], auth=READ)
 
@@ -29,12 +30,13 @@ class TraceQuery(PageQuery):
 
 @router.get("", response=TraceList, operation_id="list_traces", summary="List traces")
 def listing(request: HttpRequest, query: Query[TraceQuery]) -> TraceList:
-    """Newest first; a service sees those of runs that it started."""
+    """Newest first; a service sees those of runs that it started, and those that it sent."""
     roots = _visible_spans(actor_of(request)).filter(parent_id="")
     if query.agent:
         roots = roots.filter(agent=query.agent)
     found = page(roots, query, time="started_at")
-    return TraceList(items=[TraceOut(**_shape_root(span)) for span in found.rows], next=found.next)
+    senders = senders_of([span.trace_id for span in found.rows])
+    return TraceList(items=[TraceOut(**_shape_root(span, senders)) for span in found.rows], next=found.next)
 
 
 @router.get("/{trace_id}", response=TraceWithSpans, operation_id="get_trace", summary="Read a trace")
@@ -54,18 +56,21 @@ def read(
     hidden = hide_in_spans(found, actor)
     root = next((span for span in found if not span.parent_id), found[0])
     return TraceWithSpans(
-        **_shape_root(root), spans=[_shape_span(span, bodies=bodies, hidden=hidden) for span in found]
+        **_shape_root(root, senders_of([trace_id])),
+        spans=[_shape_span(span, bodies=bodies, hidden=hidden) for span in found],
     )
 
 
 def _visible_spans(actor: Actor) -> QuerySet[Span]:
     if actor.roles & PEOPLE:
         return Span.objects.all()
-    return Span.objects.filter(run_id__in=visible_runs(actor).values("pk"))
+    sent = Q(run_id=None, trace_id__in=ForeignTrace.objects.filter(sender_id=actor.user.pk).values("pk"))
+    return Span.objects.filter(sent | Q(run_id__in=visible_runs(actor).values("pk")))
 
 
-def _shape_root(span: Span) -> dict[str, Any]:
+def _shape_root(span: Span, senders: dict[str, str]) -> dict[str, Any]:
     return {
+        "sent_by": senders.get(span.trace_id),
         "trace_id": span.trace_id,
         "run": span.run_id,
         "name": span.name,

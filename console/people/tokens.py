@@ -22,6 +22,7 @@ SCOPES = {
     "ask": "request approvals, and hear of them",
     "decide": "decide approvals, for a person",
     "mcp": "use the MCP gateway",
+    "traces": "send spans",
     "manage": "stop agents, lift breakers, publish agents, delete memories",
 }
 SHOWN = 10  # characters of a token that lists show

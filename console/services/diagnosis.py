@@ -19,6 +19,7 @@ from console.models import SigningKey
 from console.notifications.sealed import rows as sealed_rows
 from console.services.preflight import SPACE_NEEDED
 from traces import sealing
+from traces.otlp.export import standing
 
 OLDEST_POSTGRES = 15
 
@@ -121,6 +122,7 @@ def _database() -> Iterator[Finding]:
     yield Finding("tables", f"{len(missing)} migrations to apply" if missing else "up to date", to_do)
     if not missing:
         yield from _sealed()
+        yield from _export()
 
 
 def _sealed() -> Iterator[Finding]:
@@ -139,6 +141,17 @@ def _sealed() -> Iterator[Finding]:
     elif old:
         found += f", {old} with an older key: run manage.py credentials rotate-key before you drop that"
     yield Finding("credentials and signing keys", found, to_do)
+
+
+def _export() -> Iterator[Finding]:
+    if (export := standing()) is None:
+        return
+    contents = "with" if settings.OTLP_CONTENTS else "without"
+    found, to_do = f"spans go to {export.to}, {contents} prompts and answers", ""
+    if export.failures:
+        found = f"{export.failures} attempts in a row failed to send spans to {export.to}. {export.error}"
+        to_do = "Check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS: nothing is lost meanwhile."
+    yield Finding("OTLP export", found, to_do)
 
 
 def _valkey() -> Iterator[Finding]:

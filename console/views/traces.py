@@ -16,6 +16,7 @@ from agents.models import Agent, Run
 from agents.queries import visible_runs
 from console.htmx import render_page
 from console.people.entry import actor_of, people_only
+from console.senders import senders_of
 from console.templatetags.figures import excerpt_line
 from console.views.runs import listed_from
 from traces.models import Span, SpanStatus
@@ -60,8 +61,12 @@ def traces(request: HttpRequest) -> HttpResponse:
     except BadCursor as error:
         raise Http404(str(error)) from error
     hide_in_spans([line.root for line in page.items], actor_of(request))
+    senders = senders_of([line.root.trace_id for line in page.items])
     context = {
-        "lines": [(line, *STATUS_WORDS[line.root.status]) for line in page.items],
+        "lines": [
+            (line, *STATUS_WORDS[line.root.status], senders.get(line.root.trace_id, ""))
+            for line in page.items
+        ],
         "older": listed_from(request.GET, page.next),
         "newest": listed_from(request.GET, "") if cursor else "",
         "agents": Agent.objects.values_list("name", flat=True),
@@ -97,6 +102,7 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
         ),
         "root": root,
         "run": run,
+        "sender": senders_of([trace_id]).get(trace_id, ""),
         "title": excerpt_line(run.input if run else root.preview or root.name if root else trace_id, 120),
         "live": run is not None and not run.is_final and part.next is None and not part.first,
     }
@@ -116,7 +122,7 @@ def span(request: HttpRequest, trace_id: str, span_id: str) -> HttpResponse:
     taken, given = (_masked(found, hidden, part) for part in (taken, given))
     if "raw" in request.GET:
         return JsonResponse({"input": taken, "output": given, "attributes": found.attributes})
-    return render(request, "traces/_span.html", {"chosen": {"span": found, "input": taken, "output": given}})
+    return render(request, "traces/_span.html", {"chosen": _chosen(found, taken, given)})
 
 
 def _line(row: Row) -> Line:
@@ -142,7 +148,7 @@ def _line(row: Row) -> Line:
 def _words(span: Span) -> str:
     """What the span was, as a person says it; spans of other programs keep their names."""
     match span.operation:
-        case "chat" if words := ROLES.get(span.attributes.get("gatehouse.role", "")):
+        case "chat" if words := ROLES.get(str(span.attributes.get("gatehouse.role", ""))):
             return words
         case "approval":
             return "Wait for a person"
@@ -154,7 +160,12 @@ def _words(span: Span) -> str:
 def _details(found: Span, hidden: dict[UUID, Hidden]) -> dict[str, Any]:
     _, taken, given = read_span(found.trace_id, found.pk)
     taken, given = (_masked(found, hidden, part) for part in (taken, given))
-    return {"span": found, "input": taken, "output": given}
+    return _chosen(found, taken, given)
+
+
+def _chosen(span: Span, taken: Any, given: Any) -> dict[str, Any]:
+    # Pairs: in a template, `attributes.items` would be the attribute of that name.
+    return {"span": span, "input": taken, "output": given, "attributes": list(span.attributes.items())}
 
 
 def _masked(span: Span, hidden: dict[UUID, Hidden], part: Any) -> Any:

@@ -106,7 +106,11 @@ def read_span(trace_id: str, span_id: str) -> tuple[Span, Any, Any]:
     if span is None:
         raise MissingTrace(f"There is no span {span_id} in trace {trace_id}.")
     body = SpanBody.objects.filter(span=span).first()
-    return span, _whole(body.input) if body else None, body.output if body else None
+    if body is None:
+        return span, None, None
+    # Arguments of a tool, and what other programs sent, may hold anything under the name that continues a prompt.
+    is_prompt = span.run_id is not None and not span.tool
+    return span, _whole(body.input) if is_prompt else body.input, body.output
 
 
 def _whole(input: Any) -> Any:

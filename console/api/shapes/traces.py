@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from ninja import Schema
+from pydantic import Field
 
 from traces.models import SpanStatus
 
@@ -38,6 +39,7 @@ class TraceOut(Schema):
 
     trace_id: str
     run: UUID | None
+    sent_by: str | None = Field(description="The user whose program sent it; null: Gatehouse recorded it.")
     name: str
     agent: str
     agent_version: int | None

@@ -106,3 +106,18 @@ def test_a_provider_is_described_by_key_and_base_url(monkeypatch: pytest.MonkeyP
     assert environment.model_endpoints()["openai"] == {"api_key": "", "base_url": ""}
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     assert environment.model_endpoints()["openai"]["base_url"] == "http://127.0.0.1:9"
+
+
+@pytest.mark.req("TRC-5")
+def test_where_spans_go_and_with_which_headers() -> None:
+    assert environment.otlp_endpoint("") == ""
+    assert environment.otlp_endpoint("http://127.0.0.1:4318/") == "http://127.0.0.1:4318/v1/traces"
+    for wrong in ("127.0.0.1:4318", "grpc://a", "http://a:b@c", "http://a?key=b"):
+        with pytest.raises(ImproperlyConfigured, match="OTEL_EXPORTER_OTLP_ENDPOINT"):
+            environment.otlp_endpoint(wrong)
+    headers = environment.otlp_headers("Authorization=Bearer%20a=b, x-team=shop")
+    assert headers == {"authorization": "Bearer a=b", "x-team": "shop"}
+    for wrong in ("=hidden", "a b=hidden", "a=hidden%0d%0ab"):
+        with pytest.raises(ImproperlyConfigured, match="OTEL_EXPORTER_OTLP_HEADERS") as refused:
+            environment.otlp_headers(wrong)
+        assert "hidden" not in str(refused.value)
