@@ -27,6 +27,7 @@ from agents.providers.base import Message, ModelFailure, ModelRequest
 from agents.providers.pricing import cost_usd
 from agents.providers.routing import UnknownProvider, resolve
 from agents.states import FINAL_RUN
+from traces.ids import new_id
 from traces.models import Span, SpanStatus
 from traces.recorder import Recorded, record, write_spans
 
@@ -117,7 +118,8 @@ def summarise(session_id: UUID) -> None:
     if not response.text.strip():
         return
     span = Span(
-        trace_id=session.pk.hex,
+        # Not the id of the session, which programs know before: whoever sends spans could have taken its trace.
+        trace_id=new_id().hex,
         name=f"chat {model.model}",
         operation="chat",
         started_at=started_at,
@@ -139,7 +141,8 @@ def summarise(session_id: UUID) -> None:
     summary = _with_earlier(session, response.text.strip()[:SHORT_CHARS])
     with transaction.atomic():
         Conversation.objects.filter(pk=session.pk).update(summary=summary)
-        write_spans([Recorded(span=span, input={"messages": [told]}, output={"text": response.text})])
+        asked = {"messages": [{"role": "user", "text": told}]}
+        write_spans([Recorded(span=span, input=asked, output={"text": response.text})])
         record("conversation.summarised", actor="system", object_id=session.pk)
 
 
