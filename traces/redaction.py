@@ -17,7 +17,10 @@ _SECRET_NAMES = re.compile(
 )
 _SECRET_VALUES = re.compile(
     r"(sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|gth_[A-Za-z0-9_-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----"
+    r"|gth_[A-Za-z0-9_-]{20,}"
+    # At most to the next beginning: looking for the end of each in all the rest takes the square of the time.
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-(?!----BEGIN )[^-]*)*?"
+    r"(?:-----END [A-Z ]*PRIVATE KEY-----|(?=-----BEGIN ))"
     r"|(?<=Bearer )[A-Za-z0-9._~+/-]{16,})"
 )
 
