@@ -20,6 +20,7 @@ AHEAD = timedelta(hours=1)  # that a sender's clock may be
 NO_PARENT = (b"", bytes(8))
 MAX_ATTRIBUTES = 128  # of a span; OpenTelemetry's own default
 MAX_KEY, MAX_CHARS, MAX_BODY_CHARS = 200, 4000, 200_000
+MAX_OF_RESOURCE = 200  # characters of each value
 MAX_NUMBER = 2**31 - 1  # of a column
 CUT = "…"
 
@@ -46,7 +47,7 @@ def read_spans(request: ExportTraceServiceRequest, *, now: datetime) -> Reading:
     """Each span of the request. A span belongs to no run, whatever it says."""
     reading = Reading()
     for resource in request.resource_spans:
-        about = from_attributes(resource.resource.attributes)
+        about = _kept(from_attributes(resource.resource.attributes))
         for scope in resource.scope_spans:
             for sent in scope.spans:
                 try:
@@ -98,6 +99,12 @@ def _recorded(sent: trace_pb2.Span, about: Mapping[str, Any], now: datetime) -> 
     span.preview = "" if span.tool else _preview(recorded.input)
     span.attributes = given.rest(about, sent.status.message)
     return recorded
+
+
+def _kept(about: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a resource, bounded before it is copied into each of its spans."""
+    kept = redact({key: about[key] for key in KEPT_OF_RESOURCE if key in about})
+    return {key: _short(value, MAX_OF_RESOURCE) for key, value in kept.items()}
 
 
 def _id(raw: bytes, length: int, what: str) -> str:
@@ -181,7 +188,7 @@ class _Attributes:
 
     def rest(self, about: Mapping[str, Any], message: str) -> dict[str, Any]:
         """All else, and who sent it."""
-        self._given |= {f"resource.{key}": about[key] for key in KEPT_OF_RESOURCE if key in about}
+        self._given |= {f"resource.{key}": value for key, value in about.items()}
         if message:
             self._given["status.message"] = message
         kept = [(key, value) for key, value in self._given.items() if value is not None][:MAX_ATTRIBUTES]
@@ -193,11 +200,11 @@ def _text(value: Any, limit: int) -> str:
     return redact_text(value)[:limit] if isinstance(value, str) else ""
 
 
-def _short(value: Any) -> Any:
+def _short(value: Any, limit: int = MAX_CHARS) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= MAX_CHARS else value[:MAX_CHARS] + CUT
-    if isinstance(value, list | dict) and len(text := to_json(value).decode()) > MAX_CHARS:
-        return text[:MAX_CHARS] + CUT
+        return value if len(value) <= limit else value[:limit] + CUT
+    if isinstance(value, list | dict) and len(text := to_json(value).decode()) > limit:
+        return text[:limit] + CUT
     return value
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +49,16 @@ def read_one(attributes: dict[str, Any] | None = None, **values: Any) -> Any:
     reading = read(sent(attributes, **values))
     assert reading.rejected == []
     return reading.spans[0]
+
+
+def test_what_a_resource_says_is_bounded_once_not_for_each_of_its_spans() -> None:
+    spans = [sent(span_id=number.to_bytes(8)) for number in range(1, 201)]
+    start = time.process_time()
+    reading = read(*spans, **{"service.name": "x" * 1_000_000, "service.version": ["y" * 1_000_000]})
+    assert time.process_time() - start < 3
+    for item in reading.spans:
+        assert len(item.span.agent) == 64
+        assert len(str(item.span.attributes)) < 1000
 
 
 def as_json(message: ExportTraceServiceRequest) -> bytes:
