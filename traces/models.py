@@ -196,6 +196,11 @@ class Export(models.Model):
     failures = models.IntegerField(default=0, help_text="In a row.")
     retry_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True, help_text="Of the last attempt, where it failed.")
+    batch = models.IntegerField(
+        default=500, help_text="Spans that the next request may hold: fewer after a refusal."
+    )
+    refused = models.IntegerField(default=0, help_text="Spans that the receiver refused for good.")
+    refusal = models.TextField(blank=True, help_text="The last of these, and why.")
 
     def __str__(self) -> str:
         return f"export up to {self.position}"

@@ -151,6 +151,8 @@ def _export() -> Iterator[Finding]:
     if export.failures:
         found = f"{export.failures} attempts in a row failed to send spans to {export.to}. {export.error}"
         to_do = "Check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS: nothing is lost meanwhile."
+    if export.refused:
+        found += f"; {export.refused} never went out, since they were refused for good, last {export.refusal}"
     yield Finding("OTLP export", found, to_do)
 
 

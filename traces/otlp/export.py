@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -17,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from traces.models import Export, ExportedSpan, ForeignTrace, Span
@@ -36,6 +37,7 @@ BATCH, BATCH_WITH_CONTENTS = 500, 50  # spans of a request
 SECONDS = 10.0  # for each wait of a request
 AT_WORK = timedelta(seconds=60)  # for which one worker has the export to itself; renewed with every batch
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 900.0  # s
+REFUSED = (400, 413, 422)  # what is answered the same again, however often the batch is sent
 ROW = 1
 ANSWER_BYTES = 65_536
 ERROR_CHARS = 300
@@ -43,11 +45,16 @@ ERROR_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the export does: where to, what failed last (empty: nothing), and how often in a row."""
+    """How the export does: where to, what failed last (empty: nothing), and how often in a row.
+
+    `refused`: how many spans never went out, since the receiver refused each by itself; `refusal`: the last of them.
+    """
 
     to: str
-    error: str
-    failures: int
+    error: str = ""
+    failures: int = 0
+    refused: int = 0
+    refusal: str = ""
 
 
 class _Failed(Exception):
@@ -58,13 +65,17 @@ class _Failed(Exception):
         self.pause = pause
 
 
+class _Refused(Exception):
+    """The endpoint will never take these spans together."""
+
+
 def standing() -> Standing | None:
     """None where nothing is exported."""
     if not settings.OTLP_ENDPOINT:
         return None
     row = Export.objects.filter(pk=ROW).first()
     to = urlsplit(settings.OTLP_ENDPOINT).netloc
-    return Standing(to, row.error, row.failures) if row else Standing(to, "", 0)
+    return Standing(to, row.error, row.failures, row.refused, row.refusal) if row else Standing(to)
 
 
 def export_due(*, now: datetime, seconds: float = 20.0) -> int:
@@ -80,9 +91,12 @@ def export_due(*, now: datetime, seconds: float = 20.0) -> int:
     try:
         with httpx2.Client(timeout=SECONDS, follow_redirects=False) as client:
             while batch := _next_batch():
-                _send(client, batch)
-                _note(batch)
-                sent += len(batch)
+                try:
+                    _send(client, batch)
+                    _note(batch)
+                    sent += len(batch)
+                except _Refused as refused:
+                    _part(batch, str(refused))
                 if timezone.now() >= ends_at:
                     return sent
         _follow(now)
@@ -94,13 +108,17 @@ def export_due(*, now: datetime, seconds: float = 20.0) -> int:
 
 
 def _next_batch() -> list[Span]:
-    position = Export.objects.values_list("position", flat=True).get(pk=ROW)
+    position, most = Export.objects.values_list("position", "batch").get(pk=ROW)
     gone = ExportedSpan.objects.filter(pk=OuterRef("pk"))
     foreign = ForeignTrace.objects.filter(pk=OuterRef("trace_id"))
     unsent = Span.objects.filter(
         ~Exists(gone), Q(run_id__isnull=False) | ~Exists(foreign), ended_at__gte=position
     )
-    return list(unsent.order_by("ended_at", "pk")[: BATCH_WITH_CONTENTS if settings.OTLP_CONTENTS else BATCH])
+    return list(unsent.order_by("ended_at", "pk")[: min(most, _largest())])
+
+
+def _largest() -> int:
+    return BATCH_WITH_CONTENTS if settings.OTLP_CONTENTS else BATCH
 
 
 def _recorded(span: Span) -> Recorded:
@@ -113,17 +131,23 @@ def _recorded(span: Span) -> Recorded:
 
 
 def _send(client: httpx2.Client, batch: Sequence[Span]) -> None:
-    request = write_request([_recorded(span) for span in batch], contents=settings.OTLP_CONTENTS)
+    recorded = [_recorded(span) for span in batch]
+    try:
+        written = write_request(recorded, contents=settings.OTLP_CONTENTS).SerializeToString()
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, EncodeError) as error:
+        raise _Refused(f"It can't be written: {type(error).__name__}.") from error
     headers = {"Content-Type": PROTOBUF, "Content-Encoding": "gzip", **settings.OTLP_HEADERS}
-    packed, deadline, told = gzip.compress(request.SerializeToString(), 6), time.monotonic() + SECONDS, b""
+    packed, deadline, told = gzip.compress(written, 6), time.monotonic() + SECONDS, b""
     try:
         with client.stream("POST", settings.OTLP_ENDPOINT, content=packed, headers=headers) as answer:
             for chunk in answer.iter_bytes():
                 told += chunk
                 if len(told) > ANSWER_BYTES or time.monotonic() > deadline:
                     break
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise _Failed(f"It can't be reached: {error or type(error).__name__}") from error
+    if answer.status_code in REFUSED:
+        raise _Refused(f"It answered {answer.status_code}.")
     if not answer.is_success:
         after = answer.headers.get("Retry-After", "")
         raise _Failed(f"It answered {answer.status_code}.", pause=float(after) if after.isdecimal() else 0.0)
@@ -135,16 +159,29 @@ def _send(client: httpx2.Client, batch: Sequence[Span]) -> None:
         log.warning("export.rejected", spans=partial.rejected_spans, why=partial.error_message[:ERROR_CHARS])
 
 
-def _note(batch: Sequence[Span]) -> None:
-    """These went out."""
-    gone = [ExportedSpan(span_id=span.pk, ended_at=span.ended_at) for span in batch if span.ended_at]
+def _part(batch: Sequence[Span], why: str) -> None:
+    """Send half as many next, so that what is refused takes nothing with it; one that is alone is given up."""
+    if len(batch) > 1:
+        again = timezone.now() + AT_WORK
+        Export.objects.filter(pk=ROW).update(batch=len(batch) // 2, taken_until=again)
+        return
+    [span] = batch
+    log.warning("export.refused", span=span.pk, trace=span.trace_id, why=why)
+    told = f"span {span.pk} of trace {span.trace_id}: {why}"[:ERROR_CHARS]
+    _note(batch, batch=1, refused=F("refused") + 1, refusal=told)
+
+
+def _note(spans: Sequence[Span], **changes: Any) -> None:
+    """These went out, or never will; the next request may hold twice as many."""
+    gone = [ExportedSpan(span_id=span.pk, ended_at=span.ended_at) for span in spans if span.ended_at]
     with transaction.atomic():
         ExportedSpan.objects.bulk_create(gone, ignore_conflicts=True)
         row = Export.objects.select_for_update().get(pk=ROW)
         if row.failures:
             log.info("export.resumed", failures=row.failures)
+        taken = {"taken_until": timezone.now() + AT_WORK, "batch": min(2 * row.batch, BATCH)}
         Export.objects.filter(pk=ROW).update(
-            taken_until=timezone.now() + AT_WORK, failures=0, retry_at=None, error=""
+            **taken | {"failures": 0, "retry_at": None, "error": ""} | changes
         )
 
 

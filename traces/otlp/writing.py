@@ -101,7 +101,9 @@ def _contents(recorded: Recorded) -> dict[str, Any]:
     )
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
+def _message(message: Any) -> dict[str, Any]:
+    if not isinstance(message, dict):
+        return {"role": "user", "parts": _texts(message) or []}
     calls = [
         {"type": "tool_call", "name": call.get("name"), "arguments": call.get("arguments")}
         for call in message.get("tool_calls") or ()

@@ -1,7 +1,7 @@
 """Our spans on their way out: each at least once, whatever the receiver does, and a whole trace at its end."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
+from structlog.testing import capture_logs
 
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say
@@ -28,6 +29,11 @@ from traces.otlp.values import from_attributes
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("TRC-5")]
 
 
+def spans_of(body: bytes) -> Sequence[Sent]:
+    request = ExportTraceServiceRequest.FromString(gzip.decompress(body))
+    return request.resource_spans[0].scope_spans[0].spans
+
+
 class Receiver:
     """What came, and how the next requests are answered."""
 
@@ -36,12 +42,17 @@ class Receiver:
         self.asked = 0
         self.headers: list[Any] = []
         self.bodies: list[bytes] = []  # of those that were taken
+        self.bad: set[str] = set()  # spans for which a whole request is refused
+        self.refusal = 400
+
+    def judge(self, body: bytes) -> int:
+        return self.refusal if self.bad & {span.span_id.hex() for span in spans_of(body)} else 200
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked += 1
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         self.headers.append(handler.headers)
-        status = self.statuses.pop(0) if self.statuses else 200
+        status = self.statuses.pop(0) if self.statuses else self.judge(body)
         if status == 200:
             assert handler.path == "/v1/traces"
             self.bodies.append(body)
@@ -49,8 +60,7 @@ class Receiver:
 
     @property
     def spans(self) -> list[Sent]:
-        requests = [ExportTraceServiceRequest.FromString(gzip.decompress(body)) for body in self.bodies]
-        return [span for one in requests for span in one.resource_spans[0].scope_spans[0].spans]
+        return [span for body in self.bodies for span in spans_of(body)]
 
     @property
     def ids(self) -> list[str]:
@@ -129,7 +139,7 @@ def test_prompts_and_answers_go_out_where_somebody_asked_for_them(receiver: Rece
 
 def test_what_was_not_taken_is_sent_again_after_a_pause(receiver: Receiver) -> None:
     span, now = ended(), timezone.now()
-    receiver.statuses = [503, 400]
+    receiver.statuses = [503, 404]
     assert export_due(now=now) == 0
     assert export_due(now=now + timedelta(seconds=59)) == 0  # Retry-After was 60
     assert receiver.asked == 1
@@ -137,13 +147,58 @@ def test_what_was_not_taken_is_sent_again_after_a_pause(receiver: Receiver) -> N
     assert receiver.asked == 2
     [finding] = list(_export())
     assert finding.found.startswith("2 attempts in a row failed")
-    assert "answered 400" in finding.found
+    assert "answered 404" in finding.found
     assert finding.to_do
     assert export_due(now=now + timedelta(seconds=200)) == 1
     assert receiver.ids == [span.pk]
     assert not next(iter(_export())).to_do
     assert export_due(now=now + timedelta(seconds=300)) == 0
     assert receiver.asked == 3
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_what_is_refused_takes_nothing_with_it_and_blocks_nothing(receiver: Receiver, status: int) -> None:
+    spans = [ended().pk for _ in range(20)]
+    receiver.bad, receiver.refusal = {spans[0], spans[7], spans[19]}, status
+    now = timezone.now()
+    with capture_logs() as logs:
+        assert export_due(now=now) == 17
+    assert receiver.ids == [pk for pk in spans if pk not in receiver.bad]
+    assert [line["span"] for line in logs if line["event"] == "export.refused"] == sorted(
+        receiver.bad, key=spans.index
+    )
+    [finding] = list(_export())
+    assert f"3 never went out, since they were refused for good, last span {spans[19]}" in finding.found
+    assert f"It answered {status}." in finding.found
+    asked, later = receiver.asked, ended().pk
+    assert export_due(now=now) == 1
+    assert (receiver.asked, receiver.ids[-1]) == (asked + 1, later)
+
+
+def test_a_slow_refusal_or_a_receiver_that_goes_away_meanwhile_begins_no_halving_anew(
+    receiver: Receiver,
+) -> None:
+    spans, now = [ended().pk for _ in range(8)], timezone.now()
+    receiver.bad = set(spans[:1])
+    for turn in range(4):  # one request each: 8 spans, 4, 2, 1
+        assert export_due(now=now, seconds=0) == 0
+        receiver.statuses = [503] if turn == 1 else []
+        export_due(now=now, seconds=0) if turn == 1 else None
+        Export.objects.update(retry_at=None)
+    assert export_due(now=now) == 7
+    assert receiver.ids == spans[1:]
+
+
+def test_a_conversation_that_was_summarised_goes_out_with_its_words(
+    receiver: Receiver, settings: Any
+) -> None:
+    settings.OTLP_CONTENTS = True
+    old, odd, plain = (ended(operation="chat") for _ in range(3))
+    SpanBody.objects.create(span=old, input={"messages": ["What was told."]}, output={"text": "A summary."})
+    SpanBody.objects.create(span=odd, input={"messages": 5}, output=None)
+    assert export_due(now=timezone.now()) == 2
+    assert receiver.ids == [old.pk, plain.pk]  # what can't be written blocks nothing either
+    assert "What was told." in str(receiver.spans[0].attributes)
 
 
 def test_a_receiver_that_is_away_fails_nothing(settings: Any) -> None:
