@@ -23,6 +23,7 @@ from traces.models import Span, SpanStatus
 from traces.queries.newest import newest_traces
 from traces.queries.one_trace import WAITING, MissingTrace, Row, read_span, read_trace
 from traces.queries.paging import BadCursor
+from traces.storable import storable
 
 STATUS_WORDS: Mapping[str, tuple[str, str]] = {
     SpanStatus.UNSET: ("quiet", "Not ended"),
@@ -32,6 +33,7 @@ STATUS_WORDS: Mapping[str, tuple[str, str]] = {
 SCALE = 1000  # units of the bars' drawings
 THINNEST = 4  # of a bar that would be too thin to be seen
 DEEPEST = 10  # levels that are indented
+MAX_DIGITS = 10  # of the place of a row
 ROLES = {"planner": "Plan", "executor": "Take a turn", "observer": "Check the work"}
 
 
@@ -55,7 +57,7 @@ class Line:
 @people_only
 def traces(request: HttpRequest) -> HttpResponse:
     """The traces, newest first, by agent and status."""
-    agent, status, cursor = (request.GET.get(name, "") for name in ("agent", "status", "cursor"))
+    agent, status, cursor = (storable(request.GET.get(name, "")) for name in ("agent", "status", "cursor"))
     try:
         page = newest_traces(agent=agent, status=status, cursor=cursor)
     except BadCursor as error:
@@ -85,7 +87,10 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
     chosen, first = request.GET.get("span", ""), request.GET.get("first", "")
     try:
         part = read_trace(
-            trace_id, now=timezone.now(), first=int(first) if first.isdecimal() else 0, span_id=chosen
+            storable(trace_id),
+            now=timezone.now(),
+            first=int(first) if first.isdecimal() and len(first) < MAX_DIGITS else 0,
+            span_id=chosen,
         )
     except MissingTrace as error:
         raise Http404(str(error)) from error
@@ -115,7 +120,7 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
 def span(request: HttpRequest, trace_id: str, span_id: str) -> HttpResponse:
     """What went into a span and what came out; with `raw`, as one JSON document."""
     try:
-        found, taken, given = read_span(trace_id, span_id)
+        found, taken, given = read_span(storable(trace_id), storable(span_id))
     except MissingTrace as error:
         raise Http404(str(error)) from error
     hidden = hide_in_spans([found], actor_of(request))

@@ -235,3 +235,12 @@ def test_ten_thousand_spans_open_as_fast_as_ten(
     assert f'<details id="span-{far}" class="span" open>' in html
     assert "From the first span on" in html
     assert "Wait" not in html
+
+
+def test_an_address_that_no_database_takes_is_one_where_nothing_is(
+    client: Client, amir: User, refund: list[Span]
+) -> None:
+    for path in ("%00", f"{TRACE}/spans/%00", "a%00/spans/b"):
+        assert client.get(f"/traces/{path}").status_code == 404
+    assert "No trace matches this." in page(client, "/traces?agent=%00")
+    assert span_ids(page(client, f"/traces/{TRACE}?first={'9' * 5000}")) == [span.pk for span in refund]
