@@ -7,6 +7,7 @@ that masks more.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from agents.exceptions import BadConfig
 from agents.models import Agent, AgentVersion, Rehearsal, Run, ToolCall
 from agents.runtime.versions import version_of
 from agents.tools.registry import tools_of
-from agents.tools.spec import Tool
+from agents.tools.spec import Effect, Tool
 from approvals.access import ADMIN, SERVICE, Actor
 from approvals.exceptions import NotAllowed
 from approvals.masks import Masked, Scrubber, values_at, without
@@ -135,15 +136,17 @@ def _look(
     for call in calls:
         rules, version, agent, subject, rehearsal = about[call.run_id]
         tool = tools[version].get(call.tool)
-        # A rehearsed call is a read, whatever it stands for.
-        effect = "" if rehearsal and tool else call.effect
+        # A rehearsed call is a read, whatever it stands for; of a tool that is gone since, it may have been anything.
+        effects = [call.effect or (str(tool.effect) if tool else "")]
+        if rehearsal:
+            effects = [str(tool.effect)] if tool else [str(effect) for effect in Effect]
         told = [call.proposed_arguments, call.arguments, *wordings.get(call.pk, [])]
         told = [arguments for arguments in told if isinstance(arguments, dict)]
         mine: dict[Rule, None] = {}
-        for arguments in told:
+        for arguments, effect in product(told, effects):
             action = Action(
                 tool=call.tool,
-                effect=effect or (str(tool.effect) if tool else ""),
+                effect=effect,
                 arguments=arguments,
                 category=str(tool.category) if tool else "",
                 egress=tool.egress if tool else False,

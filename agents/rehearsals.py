@@ -299,13 +299,14 @@ def _copy(
         if other is not None and other.call == call.pk:
             result = {"type": ResultType.SUCCESS, "data": storable(other.data)}
             copy.status, copy.error, copy.claim_fence = CallStatus.SUCCEEDED, "", run.fence
+            copy.effect = Effect.READ  # of a tool that nobody knew, too
         if result is not None:
             copy.result, row = set_apart(copy, result, limit=limit, now=now)
             apart += [row] if row else []
         copies.append(copy)
     ToolCall.objects.bulk_create(copies)
     StoredResult.objects.bulk_create(apart)
-    Note.objects.bulk_create(_notes(run, copies))
+    Note.objects.bulk_create(_notes(run, [call for call, _ in calls]))
     return list(step_of.values()), copies
 
 

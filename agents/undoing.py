@@ -93,8 +93,11 @@ def undoable(calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> dict[UUID,
 
 
 def undo_tools(run: Run) -> dict[str, Tool]:
-    """The tools that the run's agent is granted now: with these, and by its policy of now, calls are taken back."""
-    version = _live(run)
+    """The tools that the run's agent is granted now: with these, and by its policy of now, calls are taken back.
+
+    None for a rehearsal, which did nothing.
+    """
+    version = None if run.rehearsal else _live(run)
     try:
         return tools_of(version.parsed) if version else {}
     except BadConfig:  # a tool of it is gone since
@@ -145,6 +148,10 @@ def offered(undos: Mapping[UUID, Undo]) -> list[Undo]:
 
 def _locked(run: Run, calls: Any) -> tuple[dict[str, Tool], dict[UUID, Undo]]:
     """The calls that can be taken back, held so that nobody else asks for it at the same time."""
+    if run.rehearsal:
+        raise WrongState(
+            f"Run {run.pk} is a rehearsal: nothing of it reached the world, so nothing is to be undone."
+        )
     tools = undo_tools(run)
     rows = list(
         calls.select_for_update(of=("self",)).select_related("run", "step", "approval").order_by("pk")

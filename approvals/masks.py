@@ -1,10 +1,13 @@
 """Masking: what a rule keeps from people's eyes, by its place in the arguments and wherever else it is repeated. Pure."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 MASKED = "[masked]"
+CUT = "…"  # at the end of a text that goes on
+SHORTEST_BEGINNING = 3  # characters of a value that a cut text shows
 SHORTEST_LOOSE = 6  # letters and digits from which on a value is found however it is spaced
 _GAP = r"[\s.\-/]*"
 # First with gaps between thousands, then without: `40 500` is one number, or two.
@@ -60,9 +63,10 @@ class Scrubber:
             if number is not None:
                 self._numbers.add(number)
             if isinstance(leaf, str) and leaf.strip():
-                texts.add(leaf.strip())
+                texts |= _spellings(leaf.strip())
         longest_first = sorted(texts, key=len, reverse=True)
         self._texts = re.compile("|".join(map(_pattern, longest_first)), re.IGNORECASE) if texts else None
+        self._begun = tuple({str(leaf).strip().lower() for leaf in _leaves(self.values)})
 
     def text(self, text: str) -> str:
         """The text with `MASKED` for each of the values."""
@@ -71,7 +75,7 @@ class Scrubber:
         if self._numbers:
             for number in _NUMBERS:
                 text = number.sub(lambda found: MASKED if self._knows(found[0]) else found[0], text)
-        return text
+        return self._without_beginnings(text) if CUT in text else text
 
     def value(self, value: Any) -> Any:
         """A document likewise; keys, too."""
@@ -88,6 +92,16 @@ class Scrubber:
                 return [self.value(item) for item in value]
         return value
 
+    def _without_beginnings(self, text: str) -> str:
+        """A text that was cut may end within a value: the beginning of one goes, too."""
+        *pieces, last = text.split(CUT)
+        for place, piece in enumerate(pieces):
+            folded = piece.lower()
+            shown = max((_overlap(folded, value) for value in self._begun), default=0)
+            if shown >= SHORTEST_BEGINNING:
+                pieces[place] = piece[:-shown] + MASKED
+        return CUT.join([*pieces, last])
+
     def _knows(self, written: str) -> bool:
         """Whether a number, with either mark for its decimals, is one of the values."""
         bare = re.sub(r"['\u2019\u00a0 ]", "", written)
@@ -102,6 +116,16 @@ def _leaves(value: Any) -> list[Any]:
         case list() | tuple():
             return [leaf for item in value for leaf in _leaves(item)]
     return [value]
+
+
+def _spellings(text: str) -> set[str]:
+    """As it stands in a text, in JSON, and between YAML's single quotes."""
+    return {text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1], text.replace("'", "''")}
+
+
+def _overlap(text: str, value: str) -> int:
+    """How many characters of the value's beginning the text ends with."""
+    return next((size for size in range(min(len(text), len(value)), 0, -1) if text.endswith(value[:size])), 0)
 
 
 def _number(value: Any) -> float | None:

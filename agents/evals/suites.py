@@ -68,6 +68,13 @@ def start_suite(name: str, *, actor: Actor | None, now: datetime, seconds: int =
     return suite_run
 
 
+def join_suite(name: str, *, now: datetime, seconds: int = LIMIT) -> SuiteRun:
+    """The run of the suite that goes on, else one that is started: the same for all who ask at once. Raises as `start_suite`."""
+    with transaction.atomic():
+        get_suite(name, locked=True)
+        return going_on(name, now=now) or start_suite(name, actor=None, now=now, seconds=seconds)
+
+
 def going_on(name: str, *, now: datetime) -> SuiteRun | None:
     """A run of the suite that nobody has seen the end of, of the cases and the version as they are now.
 

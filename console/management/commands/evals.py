@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from agents.evals.keeping import apply_files
-from agents.evals.suites import LIMIT, accept, collect, going_on, start_suite
+from agents.evals.suites import LIMIT, accept, collect, join_suite
 from agents.exceptions import AgentError
 from agents.models import SuiteRun
 from approvals.exceptions import GateError
@@ -69,8 +69,7 @@ class Command(BaseCommand):
         if options["limit"] < 1:
             raise CommandError("--limit is at least 1 s.")
         name, now = options["suite"], timezone.now()
-        begun = going_on(name, now=now)
-        suite_run = self._wait(begun or start_suite(name, actor=None, now=now, seconds=options["limit"]))
+        suite_run = self._wait(join_suite(name, now=now, seconds=options["limit"]))
         if options["accept"]:
             accept(suite_run, actor=None)
         told = shape_suite_run(suite_run, None)

@@ -12,7 +12,7 @@ from agents import brakes
 from agents.actions import cancel_run, pause_run, resume_run
 from agents.decisions import decide
 from agents.direct import call_tool
-from agents.exceptions import BadInput, MissingRun, WrongState
+from agents.exceptions import BadConfig, BadInput, MissingRun, WrongState
 from agents.hidden import hidden_from
 from agents.models import Memory, Note, Rehearsal, Run, Step, StoredResult, ToolCall
 from agents.providers.base import ModelRequest, ModelResponse
@@ -21,7 +21,7 @@ from agents.rehearsals import OtherResult, fork_run, rehearse, replay_run
 from agents.runtime import execution
 from agents.runtime.versions import runnable_version
 from agents.steering import guide
-from agents.undoing import undo_call
+from agents.undoing import undo_call, undo_tools
 from approvals.access import Actor
 from approvals.exceptions import NotAllowed
 from approvals.models import Approval
@@ -424,3 +424,50 @@ def test_a_turn_of_a_conversation_is_told_again_what_was_said_before(play: Play)
     assert "My order is A-20931." in provider.requests[0].messages[0].text
     assert (replay.status, replay.session, replay.conversation) == (run.status, None, "")
     assert replay.status == "completed"
+
+
+def test_a_call_of_a_fork_is_never_undone_in_the_world(play: Play) -> None:
+    world.publish_agent(policy=[{"then": "allow"}])
+    play([call("book_seat", seat="1A"), say("There is no such tool.")])
+    run = world.carry_on(world.start())
+    unknown = ToolCall.objects.get(run=run)
+    assert (unknown.status, unknown.effect) == ("refused", "")
+    booking = [{"python": f"tests.reversible.{name}"} for name in ("book_seat", "cancel_seat")]
+    world.publish_agent(policy=[{"then": "allow"}], tools=booking)
+    play([say("Booked.")])
+    other = OtherResult(unknown.pk, {"booking": {"id": "B-1A"}})
+    fork = world.carry_on(fork_run(run.pk, actor=world.operator(), step=1, result=other))
+    told = ToolCall.objects.get(run=fork)
+    assert (told.status, told.effect, undo_tools(fork)) == ("succeeded", "read", {})
+    ToolCall.objects.filter(pk=told.pk).update(effect="reversible")  # were it ever stored as one
+    with pytest.raises(WrongState, match="rehearsal"):
+        undo_call(told.pk, actor=world.operator())
+    assert tools.effects() == []
+
+
+def test_a_fork_writes_no_note_that_its_run_had_not_written(play: Play) -> None:
+    world.publish_agent(memory={"scratchpad": True})
+    play([call("write_note", text="without a name"), say("done")])
+    run = world.carry_on(world.start())
+    refused = ToolCall.objects.get(run=run)
+    assert refused.status == "refused"
+    play([call("read_notes"), say("done")])
+    fork = fork_run(run.pk, actor=world.operator(), step=1, result=OtherResult(refused.pk, "written"))
+    assert results(world.carry_on(fork))[1]["data"] == {"notes": []}
+
+
+@pytest.mark.req("ADM-6")
+def test_what_an_effect_masks_stays_masked_in_a_rehearsal_whose_tool_is_gone(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = {"then": "mask", "when": 'effect == "irreversible"', "mask": ["account"], "seen_by": "admin"}
+    world.publish_agent(policy=[mask])
+    play(script(*PAY[1:]))
+    case = world.carry_on(made())
+
+    def gone(_: Any) -> None:
+        raise BadConfig("The tool is gone.")
+
+    monkeypatch.setattr("agents.hidden.tools_of", gone)
+    hidden = hidden_from(world.operator(), [case.pk])
+    assert hidden[case.pk].scrubber.text("to acme") == "to [masked]"

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from agents.evals.suites import collect, start_suite
+from agents.evals.suites import collect, join_suite, start_suite
 from agents.models import CaseResult, Run, Suite, SuiteRun
 from agents.providers.base import ModelRequest, ModelResponse
 from agents.providers.routing import using
@@ -21,6 +22,7 @@ from agents.states import RunStatus
 from console.management.commands import evals
 from tests import tools, world
 from tests.integration.console.callers import Caller
+from tests.racing import at_once
 from traces.models import Event
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("EVL-1")]
@@ -171,6 +173,12 @@ def test_what_was_broken_off_is_taken_up() -> None:
     assert run_suite()[0] == 0
     assert SuiteRun.objects.get().ended_at is not None
     assert Run.objects.count() == 2
+
+
+def test_shells_that_ask_at_once_share_one_run() -> None:
+    join = partial(join_suite, "teller-golden", now=timezone.now())
+    assert len({suite_run.pk for suite_run in at_once(join, join, join)}) == 1
+    assert (SuiteRun.objects.count(), Run.objects.count()) == (1, 2)
 
 
 def test_a_case_that_hangs_has_failed_and_its_run_ends() -> None:

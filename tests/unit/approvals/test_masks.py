@@ -1,9 +1,11 @@
 """Masking: by place, and wherever a value is repeated."""
 
+import json
 from typing import Any
 
 import pytest
 
+from agents.shorthand import in_line
 from approvals.masks import MASKED, Masked, Scrubber, values_at, without
 from approvals.policy import Action, Outcome, Rule, evaluate, masking_rules
 
@@ -51,6 +53,25 @@ def test_an_amount_is_found_however_it_is_written(written: str) -> None:
 def test_documents_are_scrubbed_at_any_depth_and_short_words_only_as_words() -> None:
     scrubbed = Scrubber(["Bo", 7, True]).value({"Bo": ["Bob and Bo", 7, 7.0, 8, True, None], "n": "7 of 77"})
     assert scrubbed == {MASKED: [f"Bob and {MASKED}", MASKED, MASKED, 8, True, None], "n": f"{MASKED} of 77"}
+
+
+def test_a_cut_text_shows_no_beginning_of_a_value() -> None:
+    scrubber = Scrubber(["Ada Lovelace, 12 St James's Square", 1240500])
+    assert (
+        scrubber.text("{to: Ada Lovelace, 12 St Ja…; and Ad…, 1240…")
+        == f"{{to: {MASKED}…; and Ad…, {MASKED}…"
+    )
+    assert scrubber.text("said by Ada") == "said by Ada"
+
+
+def test_a_value_is_found_as_it_is_quoted() -> None:
+    scrubber = Scrubber(["12 St James's Square\nLondon", 'Ada "Countess" L', "Zoë"])
+    address = {"to": "12 St James's Square\nLondon", "who": 'Ada "Countess" L', "by": "Zoë"}
+    told = {"who": "it's Ada", "to": "12 St James's Square"}
+    for written in (json.dumps(address), json.dumps(address, ensure_ascii=False), in_line(address)):
+        said = scrubber.text(written)
+        assert not any(word in said for word in ("James", "Countess", "Zo")), said
+    assert "James" not in Scrubber([told["to"]]).text(in_line(told))
 
 
 def test_a_title_s_format_shows_nothing() -> None:
