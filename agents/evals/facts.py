@@ -17,8 +17,8 @@ REFUSED = frozenset({CallStatus.PROPOSED, CallStatus.REFUSED, CallStatus.DENIED,
 def facts_of(run: Run) -> Facts:
     """The run with its calls.
 
-    A rehearsal asks nobody and refuses nothing by its policy, so what the policy would do is judged here, for each
-    call as it was proposed.
+    A rehearsal asks nobody and refuses nothing by its policy or for want of a right, so what would be refused is
+    judged here, for each call as it was proposed.
     """
     tools = granted(run.version.parsed)
     rows = ToolCall.objects.filter(run=run).order_by("step__seq", "index")
@@ -37,5 +37,7 @@ def _made(run: Run, call: ToolCall, tool: Tool | None) -> Made:
     if tool is not None and isinstance(call.proposed_arguments, dict):
         action = as_action(run, tool, call.proposed_arguments, tainted=call.tainted)
         outcome = evaluate(replace(action, now=call.created_at), run.version.parsed.rules()).outcome
-        refused, asks = refused or outcome is Outcome.DENY, outcome is Outcome.REQUIRE
+        rights = run.subject.get("permissions")
+        lacking = bool(tool.permission) and not (isinstance(rights, list) and tool.permission in rights)
+        refused, asks = refused or lacking or outcome is Outcome.DENY, outcome is Outcome.REQUIRE
     return Made(call.tool, call.proposed_arguments, refused=refused, asks=asks)

@@ -214,6 +214,32 @@ def test_what_the_policy_denies_counts_as_no_call(teller: Path) -> None:
     assert finding.endswith("expected: 1; once it was proposed and refused.")
 
 
+@pytest.mark.parametrize(("subject", "wrong"), [({}, ["no"]), ({"permissions": ["payments"]}, ["yes"])])
+def test_what_the_subject_has_no_right_to_counts_as_no_call(
+    subject: dict[str, Any], wrong: list[str]
+) -> None:
+    tools = [
+        {"python": f"tests.{name}"}
+        for name in ("optioned.transfer", "optioned.quote_payment", "tools.get_balance")
+    ]
+    world.publish_agent(tools=tools)
+    told = {"input": "Pay acme.", "subject": subject, "answers": {"transfer": [{"paid": 4}]}}
+    expected = {"no": {"calls": [{"tool": "transfer"}]}, "yes": {"no_calls": ["transfer"]}}
+    suite = Suite.objects.get()
+    for case, (name, expect) in zip(suite.cases.order_by("place"), expected.items(), strict=True):
+        case.name, case.config = name, {**told, "case": name, "expect": expect}
+        case.save()
+    begun = start_suite(suite.name, actor=None, now=timezone.now())
+
+    def pay(request: ModelRequest) -> ModelResponse:
+        return say("Paid.") if len(request.messages) > 1 else call("transfer", account="acme", amount=4)
+
+    with using(Scripted(pay)):
+        work()
+    collect(begun.pk, now=timezone.now())
+    assert list(begun.results.filter(passed=False).values_list("name", flat=True)) == wrong
+
+
 def test_what_can_not_be_run_says_why() -> None:
     with pytest.raises(CommandError, match="no suite 'teller-goldn'; did you mean 'teller-golden'"):
         run_command("run", "teller-goldn")
