@@ -43,6 +43,7 @@ def queue_run(
         agent=version.agent.name,
         agent_version=version.number,
         preview=run.input[:PREVIEW_CHARS],
+        attributes=run.span_marks,
     )
     with page() as recorded:
         record(

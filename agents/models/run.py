@@ -109,6 +109,11 @@ class Run(models.Model):
         return (self.root_id or self.pk).hex
 
     @property
+    def span_marks(self) -> dict[str, bool]:
+        """Attributes of its root span that tell it from the trace of a run which was in earnest."""
+        return {"gatehouse.rehearsal": True} if self.rehearsal else {}
+
+    @property
     def is_final(self) -> bool:
         return self.status in FINAL_RUN
 

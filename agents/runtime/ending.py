@@ -224,7 +224,11 @@ def finish(stretch: Stretch, action: Finish, failed: AskFailed | None = None) ->
             ended_at=now,
             status=SpanStatus.ERROR if action.status == RunStatus.FAILED else SpanStatus.OK,
             simulated=run.simulated,
-            attributes={"gatehouse.run.status": action.status, "gatehouse.run.reason": action.reason},
+            attributes={
+                "gatehouse.run.status": action.status,
+                "gatehouse.run.reason": action.reason,
+                **run.span_marks,
+            },
         )
         record(
             f"run.{action.status}",

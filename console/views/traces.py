@@ -66,7 +66,12 @@ def traces(request: HttpRequest) -> HttpResponse:
     senders = senders_of([line.root.trace_id for line in page.items])
     context = {
         "lines": [
-            (line, *STATUS_WORDS[line.root.status], senders.get(line.root.trace_id, ""))
+            (
+                line,
+                *STATUS_WORDS[line.root.status],
+                senders.get(line.root.trace_id, ""),
+                _is_rehearsed(line.root),
+            )
             for line in page.items
         ],
         "older": listed_from(request.GET, page.next),
@@ -108,6 +113,7 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
         "root": root,
         "run": run,
         "sender": senders_of([trace_id]).get(trace_id, ""),
+        "rehearsed": root is not None and _is_rehearsed(root),
         "title": excerpt_line(run.input if run else root.preview or root.name if root else trace_id, 120),
         "live": run is not None and not run.is_final and part.next is None and not part.first,
     }
@@ -128,6 +134,11 @@ def span(request: HttpRequest, trace_id: str, span_id: str) -> HttpResponse:
     if "raw" in request.GET:
         return JsonResponse({"input": taken, "output": given, "attributes": found.attributes})
     return render(request, "traces/_span.html", {"chosen": _chosen(found, taken, given)})
+
+
+def _is_rehearsed(root: Span) -> bool:
+    """Whether nothing of what the trace tells reached the world: people must not take its refund for one."""
+    return root.run_id is not None and bool(root.attributes.get("gatehouse.rehearsal"))
 
 
 def _line(row: Row) -> Line:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.test import Client
@@ -127,6 +127,11 @@ def test_the_pages_say_that_it_is_one(play: Any) -> None:
     assert "nothing of it reached" not in client.get(f"/runs/{run.pk}").content.decode()
     assert client.get("/runs").content.decode().count(">rehearsal<") == 1
     assert f"/runs/{run.pk}/replay" in client.get(f"/runs/{run.pk}").content.decode()
+    assert client.get("/traces").content.decode().count(">rehearsal<") == 1
+    world.carry_on(Run.objects.get(pk=replayed))  # and after its end, too
+    assert client.get("/traces").content.decode().count(">rehearsal<") == 1
+    assert ">rehearsal<" in client.get(f"/traces/{UUID(replayed).hex}").content.decode()
+    assert ">rehearsal<" not in client.get(f"/traces/{run.pk.hex}").content.decode()
     pressed = client.post(f"/runs/{run.pk}/replay")
     again = Run.objects.exclude(pk=replayed).get(rehearsal=True)
     assert (pressed.status_code, pressed["location"]) == (302, f"/runs/{again.pk}")
