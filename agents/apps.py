@@ -18,5 +18,4 @@ class AgentsConfig(AppConfig):
         for event in ("agent.published", "memory.remembered", "answer.kept"):
             subscribe(event, wake_for)
         subscribe("halt.lifted", questions.forget)
-        for event in ("agent.published", "approval.approved", "approval.denied"):
-            subscribe(event, precedents.wake_for)
+        subscribe("agent.published", precedents.wake_for)

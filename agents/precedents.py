@@ -1,7 +1,8 @@
 """What people decided about actions like this one, and what came of it.
 
-Vectors are made in the background once a decision is taken, so that asking costs nothing. Only what a person
-decided is a precedent: a grant, a rule and a time that ran out say nothing of what somebody thought.
+Vectors are made in the background, a few seconds after the decision and many at a time, so that asking and deciding
+cost nothing. Only what a person decided is a precedent: a grant, a rule and a time that ran out say nothing of what
+somebody thought.
 """
 
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ NEAREST = 20  # of which those that are alike count
 LATEST = 1000  # decisions about the tool that are compared
 WINDOW = timedelta(days=90)  # decisions that get a vector though nobody was told of them
 BATCH = 64
+NEWEST = 1000  # decisions that are looked at every few seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,8 @@ def precedents_of(approval: Approval, *, actor: Actor) -> Precedents:
 
 
 def wake_for(event: Event) -> None:
-    """After a decision, or where an agent may have got another model. Losing the message costs time: upkeep finds it."""
-    if event.name == "agent.published":
-        wake(agent=event.object_id)
-    else:
-        wake(approval_id=event.object_id)
+    """Where an agent may have got another model."""
+    wake(agent=event.object_id)
 
 
 def wake(*, approval_id: str = "", agent: str = "") -> None:
@@ -129,13 +128,21 @@ def keep(approval_id: UUID) -> None:
     )
 
 
-def keep_due(*, now: datetime) -> int:
-    """Make the vectors of decided actions that have none. Returns how many."""
+def keep_due(*, now: datetime, newest: int = 0) -> int:
+    """Make the vectors of decided actions that have none, of the `newest` decisions or of all. Returns how many."""
     known = Precedent.objects.filter(approval=OuterRef("approval"), decided_at__isnull=False)
     due = Decision.objects.filter(decided_at__gt=now - WINDOW, approval__kind=Kind.ACTION)
-    due = due.filter(approval__canary=None)
-    rows = due.exclude(Exists(known)).select_related("approval").order_by("-decided_at")[:BATCH]
-    return _keep([row.approval for row in rows])
+    due = due.filter(approval__canary=None).exclude(Exists(known))
+    if newest:
+        due = due.filter(pk__in=Decision.objects.order_by("-pk").values("pk")[:newest])
+    rows = due.select_related("approval").order_by("-decided_at")[:BATCH]
+    made = 0
+    while batch := [row.approval for row in rows.all()]:
+        kept = _keep(batch)
+        made += kept
+        if kept < BATCH:  # all are made, or the model does not answer
+            break
+    return made
 
 
 def re_embed(agent: str) -> None:

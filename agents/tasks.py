@@ -92,6 +92,15 @@ def embed_memories(agent: str) -> None:
         give_back_connection()
 
 
+@shared_task(name="agents.keep_precedents", ignore_result=True)
+def keep_precedents() -> None:
+    """Make the vectors of what was decided just now."""
+    try:
+        precedents.keep_due(now=timezone.now(), newest=precedents.NEWEST)
+    finally:
+        give_back_connection()
+
+
 @shared_task(name="agents.embed_precedents", ignore_result=True)
 def embed_precedents(approval_id: str, agent: str) -> None:
     """Make the vector of one action, or of all actions of an agent by its present model."""

@@ -177,6 +177,7 @@ CELERY_BEAT_SCHEDULE = {
     "tell": {"task": "console.tell", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
     "escalate": {"task": "console.escalate", "schedule": 10.0, "options": {"expires": 10.0}},
     "seal": {"task": "console.seal_events", "schedule": SEAL_SECONDS, "options": {"expires": SEAL_SECONDS}},
+    "precedents": {"task": "agents.keep_precedents", "schedule": 5.0, "options": {"expires": 5.0}},
     "verify": {"task": "console.verify_audit", "schedule": 24 * 3600.0, "options": {"expires": 3600.0}},
     "upkeep": {"task": "agents.upkeep", "schedule": 30.0, "options": {"expires": 30.0}},
     "batches": {

@@ -64,6 +64,14 @@ def django_db_modify_db_settings(postgres: Postgres, valkey: Valkey) -> None:
     """Start the services before the first test that uses the database; tests without it start none."""
 
 
+@pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    """What a worker knows for a moment of earlier calls is of the test before."""
+    from agents.runtime import novelty  # models can be imported only now
+
+    novelty.forget()
+
+
 # Made by migrations and their signals, and changed by no test.
 KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
 

@@ -14,6 +14,7 @@ EXACT = 2**53 - 1  # beyond it JSON numbers have no one form
 DEEPEST = 50  # levels of an event's data; what lies deeper goes in as text
 
 Line = dict[str, Any]
+_USUAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def canonical(value: Any) -> bytes:
@@ -24,7 +25,7 @@ def canonical(value: Any) -> bytes:
     try:
         if _is_usual(value, DEEPEST):
             # The same bytes, in a tenth of the time.
-            return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+            return _USUAL.encode(value).encode()
         return rfc8785.dumps(_plain(value, DEEPEST))
     except UnicodeEncodeError:  # half a surrogate pair, which only a file that somebody made can hold
         return json.dumps(value, sort_keys=True).encode()

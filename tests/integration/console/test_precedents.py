@@ -12,6 +12,7 @@ from agents.decisions import decide
 from agents.models import Precedent, Run
 from agents.providers.routing import using
 from agents.providers.scripted import Scripted, call, say
+from agents.runtime import novelty
 from approvals.access import Actor
 from approvals.models import Approval
 from approvals.programs import ask_for_program
@@ -103,10 +104,11 @@ def test_a_program_sees_no_precedent_but_of_its_own_requests() -> None:
     assert precedents.precedents_of(mine, actor=other).count == 0
 
 
-def test_upkeep_finds_what_no_worker_was_told_of_and_an_expiry_is_no_precedent() -> None:
+def test_what_was_decided_gets_its_vector_in_the_background_and_an_expiry_is_no_precedent() -> None:
     _, approval = asked("acme", 40)
     decide(approval_id=approval.pk, actor=world.operator(), decision="approve", digest=approval.digest)
     asked("acme", 41)
+    assert precedents.keep_due(now=timezone.now(), newest=10) == 1
     Precedent.objects.all().delete()
     assert precedents.keep_due(now=timezone.now()) == 1
     assert precedents.keep_due(now=timezone.now()) == 0
@@ -146,6 +148,7 @@ def test_what_is_new_and_how_much_raises_the_risk_and_the_card_says_why(client: 
     decide(approval_id=first.pk, actor=world.operator(), decision="approve", digest=first.digest)
     with using(Scripted([say("Done.")])):
         world.carry_on(Run.objects.get())
+    novelty.forget()
     second = asks()
     assert (second.risk, second.context["risk"]) == ("low", ["it only reads"])
     page = client.get(f"/inbox/{second.pk}").content.decode()
