@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
 from traces import feed
 from traces.models import Event, Span, SpanBody
 from traces.redaction import redact
+from traces.rows import new
 from traces.statement import Change
 
 PREVIEW_CHARS = 300
@@ -74,8 +75,12 @@ class Page:
 
     def announce(self) -> None:
         """To be called once it is written: after the commit, the feed and the listeners hear of it."""
-        if events := self.events:
+        if not (events := self.events):
+            return
+        if connection.in_atomic_block:
             transaction.on_commit(lambda: _announce(events))
+        else:
+            _announce(events)  # each statement is its own transaction
 
 
 def _ended(span: Span, end: Change | None) -> Span:
@@ -111,7 +116,17 @@ def record(
 ) -> None:
     """Add one event; after the commit it goes to the live feed and to the listeners."""
     record_all(
-        [Event(name=name, actor=actor, object_id=str(object_id), run_id=run_id, data=redact(data or {}))]
+        [
+            new(
+                Event,
+                name=name,
+                at=None,
+                actor=actor,
+                object_id=str(object_id),
+                run_id=run_id,
+                data=redact(data or {}),
+            )
+        ]
     )
 
 
@@ -143,7 +158,7 @@ def write_spans(recorded: Sequence[Recorded]) -> None:
         item.span.preview = item.span.preview[:PREVIEW_CHARS].replace("\x00", "\ufffd")
         collected.spans.append(item.span)
         if item.input is not None or item.output is not None:
-            body = SpanBody(span=item.span, input=redact(item.input), output=redact(item.output))
+            body = new(SpanBody, span=item.span, input=redact(item.input), output=redact(item.output))
             collected.bodies.append(body)
     if _page.get() is None:
         Span.objects.bulk_create(collected.spans)

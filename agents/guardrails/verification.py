@@ -99,6 +99,8 @@ def _identifiers(answer: str) -> tuple[list[str], str]:
 
 def _names(token: str) -> bool:
     """Whether a token with digits is the name of a thing, as O-1042 is and 30-day, B2B or 1042 is not."""
+    if token.isalpha():
+        return False  # as most are
     digits = sum(character.isdigit() for character in token)
     letters = "".join(character for character in token if character.isalpha())
     if not letters:

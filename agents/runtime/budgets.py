@@ -40,7 +40,9 @@ class Budget:
 
 def limits_of(config: AgentConfig, run: Run) -> Limits:
     """The limits of the agent, or what was cut for this run where that is less."""
-    given: dict[str, Any] = run.budget or {}
+    given: dict[str, Any] | None = run.budget
+    if not given:
+        return config.limits
     names = [name for name in Budget.__slots__ if name in given]
     return config.limits.model_copy(
         update={name: min(getattr(config.limits, name), given[name]) for name in names}

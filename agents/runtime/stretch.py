@@ -35,6 +35,7 @@ from approvals.models import Approval, Decision, Kind
 from approvals.states import ApprovalStatus
 from traces.models import Span, SpanStatus
 from traces.recorder import Recorded
+from traces.rows import new
 from traces.statement import columns_of, fetch, read
 
 MAX_ATTEMPTS = 8  # claims without a committed step, after which a run is given up
@@ -270,7 +271,7 @@ class Stretch:
     def add_step(self, kind: StepKind, payload: dict[str, Any], *, now: datetime, span_id: str = "") -> Step:
         """Add the next step; inside a journal entry."""
         seq = self.steps[-1].seq + 1 if self.steps else 1
-        step = Step(run=self.run, seq=seq, kind=kind, payload=payload, span_id=span_id, created_at=now)
+        step = new(Step, run=self.run, seq=seq, kind=kind, payload=payload, span_id=span_id, created_at=now)
         add(step)
         self.steps.append(step)
         return step
@@ -290,7 +291,8 @@ class Stretch:
         self, name: str, operation: str, *, started_at: datetime, ended_at: datetime, **columns: Any
     ) -> Span:
         """A finished span under the run's root."""
-        return Span(
+        return new(
+            Span,
             trace_id=self.run.trace_id,
             parent_id=self.run.root_span_id,
             name=name,

@@ -15,6 +15,7 @@ from agents.runtime.prose import written_call
 from agents.runtime.stretch import Stretch
 from agents.tools.validation import MAX_ARGUMENT_CHARS
 from traces.recorder import record, write_spans
+from traces.rows import new
 from traces.storable import storable
 
 
@@ -54,7 +55,8 @@ def take_turn(stretch: Stretch) -> None:
         for index, call in enumerate(proposed):
             arguments = _proposed(call)
             calls.append(
-                ToolCall(
+                new(
+                    ToolCall,
                     run=stretch.run,
                     step=step,
                     index=index,

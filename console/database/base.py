@@ -13,6 +13,20 @@ from django.db.backends.postgresql import base
 class DatabaseWrapper(base.DatabaseWrapper):
     """PostgreSQL with a pool whose dead connections are replaced when they are met."""
 
+    _params: dict[str, Any] | None = None
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """As they stand in the settings; worked out once where a pool keeps the connections."""
+        if not self.settings_dict["OPTIONS"].get("pool"):
+            return super().get_connection_params()
+        if self._params is None:
+            self._params = super().get_connection_params()
+        return self._params
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        if self.connection.autocommit != autocommit:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         while self.pool and _is_over(connection):

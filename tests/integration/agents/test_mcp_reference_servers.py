@@ -164,7 +164,9 @@ def test_a_killed_server_comes_back_and_a_hung_one_times_out(play: Play) -> None
         each for each in psutil.Process().children() if "server-everything" in " ".join(each.cmdline())
     ]
     server.send_signal(signal.SIGKILL)
-    until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, "the server is dead")
+    connection = sessions.session_of(spec)._connection
+    # Until that was seen, a call that is sent is lost, and unknown.
+    until(lambda: connection is None or connection.over.is_set(), "it was seen that the server is dead")
     play([call("echo", message="again"), say("Done.")])
     again = world.carry_on(world.start())
     assert world.calls(again) == [("echo", "succeeded")]
