@@ -12,7 +12,7 @@ import psycopg
 from console import environment
 from console.services.child import start_child, stop_child
 from console.services.postgres import Postgres
-from console.services.stack import THREADS_PER_WORKER, clock_command, worker_command
+from console.services.stack import CONNECTIONS_PER_PROCESS, THREADS_PER_WORKER, clock_command, worker_command
 from console.services.valkey import Valkey
 from tests.bench.ledger import Ledger
 from tests.waiting import until
@@ -128,6 +128,6 @@ class Site:
         return start_child(
             command=[sys.executable, *command],
             log=self.logs / f"{name}.log",
-            env=os.environ,
+            env=os.environ | {"DATABASE_POOL": str(CONNECTIONS_PER_PROCESS)},
             cwd=environment.ROOT,
         )
