@@ -46,9 +46,12 @@ app.steps["worker"].add(PickUpRuns)
 
 @worker_init.connect
 def _prepare(**kwargs: Any) -> None:
-    """Load what models are reached with before the first run comes, which takes a second or more, and be there."""
+    """Be there, and load what models are reached with before the first run comes, which takes a second or more.
+
+    Meanwhile it is seen who isn't there any more, so that this worker begins with what those left.
+    """
     from agents.providers.routing import preload
     from agents.runtime import presence
 
-    preload()
     presence.enter()
+    preload()
