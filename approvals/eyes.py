@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 
 from approvals.models import Approval, Kind, Revision, Terms
 from approvals.policy import RANK
-from traces.statement import ask
+from traces.statement import ask, read
 
 OPERATOR, ADMIN, SERVICE = "operator", "admin", "service"
 ELECTORATE = """
@@ -111,10 +111,11 @@ def four_eyes(kind: str, effect: str, risk: str) -> bool:
 
 def terms_of(approval: Approval) -> Terms:
     """What was asked beside the request; of an older one, nothing more."""
-    try:
-        return approval.terms
-    except Terms.DoesNotExist:
-        return Terms(approval=approval)
+    known = Approval._meta.get_field("terms")
+    if not known.is_cached(approval):
+        asked = read(Terms, "approval_id = $1", approval.pk)
+        known.set_cached_value(approval, asked[0] if asked else None)
+    return known.get_cached_value(approval) or Terms(approval=approval)
 
 
 def electorate() -> list[Voice]:

@@ -7,6 +7,7 @@ from django.db.models import F, QuerySet
 from approvals.access import Actor, visible_approvals
 from approvals.models import BY_RISK, Approval, Halt, Hold
 from approvals.states import ApprovalStatus
+from traces.statement import read
 
 COUNTED = 1000  # from here on it is only known that there are more
 
@@ -59,4 +60,5 @@ def standing_halts() -> QuerySet[Halt]:
 
 def standing_hold(approval: Approval) -> Hold | None:
     """The approval that people gave and that can still be recalled."""
-    return Hold.objects.filter(approval=approval, ended_at=None).select_related("user").first()
+    standing = read(Hold, "approval_id = $1 AND ended_at IS NULL", approval.pk)
+    return standing[0] if standing else None

@@ -1,5 +1,6 @@
 """The Celery application. A message only says "look at this run": losing one loses nothing."""
 
+import gc
 import os
 from typing import Any
 
@@ -55,3 +56,5 @@ def _prepare(**kwargs: Any) -> None:
 
     presence.enter()
     preload()
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: it need not be looked at again and again

@@ -98,12 +98,15 @@ class Statement:
             _give(change, params)
         for model, rows in tables.items():
             left_open = _open(rows[0], tables)
-            for row in rows:
-                params.extend(
-                    column.adapt(getattr(row, column.attribute))
-                    for column in _layout(model).columns
-                    if column.attribute not in left_open
-                )
+            columns = [
+                (column.attribute, column.adapt)
+                for column in _layout(model).columns
+                if column.attribute not in left_open
+            ]
+            for values in map(vars, rows):
+                for attribute, adapt in columns:
+                    value = values[attribute]
+                    params.append(value if value is None or adapt is None else adapt(value))
         return params
 
 
@@ -112,7 +115,7 @@ class _Column:
     attribute: str
     name: str
     cast: str
-    adapt: Callable[[Any], Any]
+    adapt: Callable[[Any], Any] | None  # none: its values are parameters as they are, and so is null
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +155,15 @@ def _layout(model: Model) -> _Layout:
     )
 
 
-def _adapter(item: Any) -> Callable[[Any], Any]:
+def _adapter(item: Any) -> Callable[[Any], Any] | None:
     """From an attribute's value to a parameter. Numbers go as text, so that all sizes share one prepared plan."""
     while item.is_relation:
         item = item.target_field
     if isinstance(item, models.JSONField):
-        return lambda value: None if value is None else to_json(value).decode()
+        return lambda value: to_json(value).decode()
     if isinstance(item, models.IntegerField | models.FloatField | models.DecimalField):
-        return lambda value: None if value is None else str(value)
-    return lambda value: value
+        return str
+    return None
 
 
 def _shape(change: Change | None) -> tuple[Model, tuple[str, ...], tuple[str, ...]] | None:
@@ -179,7 +182,8 @@ def _open(row: models.Model, tables: dict[Model, list[models.Model]]) -> tuple[s
 def _give(change: Change, params: list[Any]) -> None:
     layout = _layout(change.model)
     for attribute, value in (*change.values.items(), (layout.key, change.pk), *change.where.items()):
-        params.append(layout.by_attribute[attribute].adapt(value))
+        adapt = layout.by_attribute[attribute].adapt
+        params.append(value if value is None or adapt is None else adapt(value))
 
 
 @lru_cache(maxsize=1000)

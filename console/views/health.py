@@ -2,7 +2,7 @@
 
 import redis
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -32,6 +32,15 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Gauges for Prometheus, to who comes with a person's token that may read: they tell of everybody's runs."""
+    try:
+        return _metrics(request)
+    except (OperationalError, InterfaceError):
+        away = HttpResponse("The database does not answer.\n", "text/plain", status=503)
+        away["Retry-After"] = "5"
+        return away
+
+
+def _metrics(request: HttpRequest) -> HttpResponse:
     row = bearer_row(request.headers.get("Authorization", ""), now=timezone.now())
     if row is None:
         refused = HttpResponse("Send a token: Authorization: Bearer gth_...\n", "text/plain", status=401)

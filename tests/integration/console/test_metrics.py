@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -77,3 +78,14 @@ def test_scrapes_count_among_the_requests_of_a_token(client: Client, settings: A
     settings.API_RATE = 0
     status, text = scrape(client)
     assert (status, "gatehouse_" in text) == (429, False)
+
+
+def test_a_database_that_is_away_is_said_to_be_away(client: Client) -> None:
+    def away(*_: Any) -> Any:
+        raise OperationalError("the server closed the connection")
+
+    with connection.execute_wrapper(away):
+        answer = client.get("/metrics", headers={"authorization": "Bearer gth_any"})
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "5"
+    assert answer.content.decode() == "The database does not answer.\n"
