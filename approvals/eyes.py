@@ -111,11 +111,12 @@ def four_eyes(kind: str, effect: str, risk: str) -> bool:
 
 def terms_of(approval: Approval) -> Terms:
     """What was asked beside the request; of an older one, nothing more."""
-    known = Approval._meta.get_field("terms")
+    known: Any = Approval._meta.get_field("terms")
     if not known.is_cached(approval):
         asked = read(Terms, "approval_id = $1", approval.pk)
         known.set_cached_value(approval, asked[0] if asked else None)
-    return known.get_cached_value(approval) or Terms(approval=approval)
+    terms: Terms | None = known.get_cached_value(approval)
+    return terms or Terms(approval=approval)
 
 
 def electorate() -> list[Voice]:
