@@ -20,9 +20,13 @@ from tests import world
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.req("OPS-4")]
 
 
-def scrape(client: Client, role: str = "analyst", scopes: tuple[str, ...] = ("read",)) -> tuple[int, str]:
+def bearer(role: str = "analyst", scopes: tuple[str, ...] = ("read",)) -> dict[str, str]:
     token = make_token(user=world.person(f"of {role}", role), role=role, scopes=scopes, now=timezone.now())
-    answer = client.get("/metrics", headers={"authorization": f"Bearer {token}"})
+    return {"authorization": f"Bearer {token}"}
+
+
+def scrape(client: Client, role: str = "analyst", scopes: tuple[str, ...] = ("read",)) -> tuple[int, str]:
+    answer = client.get("/metrics", headers=bearer(role, scopes))
     return answer.status_code, answer.content.decode()
 
 
@@ -84,8 +88,9 @@ def test_a_database_that_is_away_is_said_to_be_away(client: Client) -> None:
     def away(*_: Any) -> Any:
         raise OperationalError("the server closed the connection")
 
+    sent = bearer()
     with connection.execute_wrapper(away):
-        answer = client.get("/metrics", headers={"authorization": "Bearer gth_any"})
+        answer = client.get("/metrics", headers=sent)
     assert answer.status_code == 503
     assert answer["Retry-After"] == "5"
     assert answer.content.decode() == "The database does not answer.\n"
