@@ -9,6 +9,7 @@ comes later draws a higher id. Nobody waits for the sealer.
 import json
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Max
@@ -76,21 +77,14 @@ def unsealed_count() -> int:
 
 def event_line(event: Event) -> Line:
     """An event as it is hashed and exported."""
-    return {
-        "id": event.pk,
-        "name": event.name,
-        "at": moment(event.at),
-        "actor": event.actor,
-        "object_id": event.object_id,
-        "run_id": str(event.run_id) if event.run_id else None,
-        "data": event.data,
-    }
+    run_id = str(event.run_id) if event.run_id else None
+    return _line(event.data, event.pk, event.name, event.at, event.actor, event.object_id, run_id)
 
 
 def _line(
-    pk: int, name: str, at: datetime, actor: str, object_id: str, run_id: str | None, data: str
+    data: Any, pk: int, name: str, at: datetime, actor: str, object_id: str, run_id: str | None
 ) -> Line:
-    """The same of a row of `_UNSEALED`."""
+    """The one form of an event, by the columns that `_UNSEALED` names; its data, read from JSON, first."""
     return {
         "id": pk,
         "name": name,
@@ -98,7 +92,7 @@ def _line(
         "actor": actor,
         "object_id": object_id,
         "run_id": run_id,
-        "data": json.loads(data),
+        "data": data,
     }
 
 
@@ -142,7 +136,7 @@ def _seal_batch(horizon: int) -> int:
     if not events:
         return 0
     signer = keys.signer()
-    leaves = [event_digest(_line(*event)) for event in events]
+    leaves = [event_digest(_line(json.loads(data), *columns)) for *columns, data in events]
     seal = Seal(
         number=before.number + 1 if before else 1,
         first_event=events[0][0],
